@@ -1,0 +1,3 @@
+//! The dyntta command.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! The common-corruption suites, deterministic and fast.

@@ -1,0 +1,1 @@
+//! Image classification data sets: layouts, decoding, prefetch.

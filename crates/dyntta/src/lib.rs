@@ -1,0 +1,1 @@
+//! Robustness for a frozen image classifier: dynamic test-time augmentation.

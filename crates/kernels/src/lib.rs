@@ -1,0 +1,1 @@
+//! CPU convolution and its companions, forward and backward.

@@ -1,0 +1,1 @@
+//! Networks of dyntta: control net, SK-UNet, DynTTA and frozen classifiers.

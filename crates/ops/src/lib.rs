@@ -1,0 +1,1 @@
+//! The bank of differentiable augmentations and its fused blend.
