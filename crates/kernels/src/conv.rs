@@ -1,0 +1,310 @@
+//! 2-D convolution, forward and backward.
+//!
+//! Direct: no column matrix in memory. A tile of output pixels by output channels stays in registers while the kernel
+//! runs over the `kw * cin` floats that are contiguous in a padded NHWC row (Zhang, Franchetti and Low, "High Performance
+//! Zero-Memory Overhead Direct Convolutions", ICML 2018, for the idea of the loop order). The gradient to the input is
+//! the same pass over the output gradient, with flipped weights, once for each residue of the stride. The gradient to
+//! the weights is the same tile with the pixels as the summed axis.
+//!
+//! Results do not depend on the number of threads; they may differ in the last digits between instruction sets.
+
+use crate::band::Geometry;
+use crate::micro::Kernels;
+use crate::pack::{Panels, View, pack};
+use crate::simd::{Level, level};
+use crate::{gather, wgrad};
+
+/// A convolution's sizes: square stride, square zero padding, one group, no dilation.
+///
+/// Activations are NHWC, weights OIHW (`[cout][cin][kh][kw]`), all contiguous.
+/// A fully connected layer of `n` rows is the case `h = w = kh = kw = stride = 1, pad = 0`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Conv2d {
+    /// Images.
+    pub n: usize,
+    /// Input height.
+    pub h: usize,
+    /// Input width.
+    pub w: usize,
+    /// Input channels.
+    pub cin: usize,
+    /// Output channels.
+    pub cout: usize,
+    /// Kernel height.
+    pub kh: usize,
+    /// Kernel width.
+    pub kw: usize,
+    /// Step between output pixels, at least 1.
+    pub stride: usize,
+    /// Zeros on each side of the input.
+    pub pad: usize,
+}
+
+/// Weights of one convolution, reordered for the forward pass at the SIMD level of the call that made them; see
+/// [`pack_forward`].
+#[derive(Clone)]
+pub struct PackedWeights {
+    level: Level,
+    shape: [usize; 4],
+    panels: Panels,
+}
+
+/// Weights of one convolution, reordered for the gradient to the input; see [`pack_backward_input`].
+#[derive(Clone)]
+pub struct PackedTransposed {
+    level: Level,
+    shape: [usize; 4],
+    stride: usize,
+    pad: usize,
+    /// One per phase, y slow.
+    phases: Vec<Option<(Geometry, Panels)>>,
+}
+
+impl Conv2d {
+    /// Output height: `(h + 2 pad - kh) / stride + 1`, rounded down; 0 if the kernel does not fit.
+    pub fn out_h(&self) -> usize {
+        out_size(self.h, self.kh, self.stride, self.pad)
+    }
+
+    /// Output width: as [`Conv2d::out_h`].
+    pub fn out_w(&self) -> usize {
+        out_size(self.w, self.kw, self.stride, self.pad)
+    }
+
+    /// Floats of the input.
+    pub fn input_len(&self) -> usize {
+        self.n * self.h * self.w * self.cin
+    }
+
+    /// Floats of the output.
+    pub fn output_len(&self) -> usize {
+        self.n * self.out_h() * self.out_w() * self.cout
+    }
+
+    /// Floats of the weights.
+    pub fn weight_len(&self) -> usize {
+        self.cout * self.cin * self.kh * self.kw
+    }
+
+    /// Floating-point operations of one pass (forward, or either gradient): 2 per multiply-add, taps in the padding
+    /// included.
+    pub fn flops(&self) -> u64 {
+        2 * (self.output_len() * self.cin * self.kh * self.kw) as u64
+    }
+
+    fn shape(&self) -> [usize; 4] {
+        [self.cout, self.cin, self.kh, self.kw]
+    }
+
+    fn check(&self) {
+        assert!(
+            self.stride > 0 && self.kh > 0 && self.kw > 0,
+            "stride and kernel must be positive: {self:?}"
+        );
+    }
+
+    fn geometry(&self) -> Geometry {
+        Geometry {
+            n: self.n,
+            ih: self.h,
+            iw: self.w,
+            ic: self.cin,
+            oh: self.out_h(),
+            ow: self.out_w(),
+            oc: self.cout,
+            kh: self.kh,
+            kw: self.kw,
+            stride: self.stride,
+            pad_y: self.pad as isize,
+            pad_x: self.pad as isize,
+            out_h: self.out_h(),
+            out_w: self.out_w(),
+            out_step: 1,
+            out_y: 0,
+            out_x: 0,
+        }
+    }
+
+    fn view(&self) -> View {
+        let taps = self.kh * self.kw;
+        View {
+            red: self.cin,
+            red_stride: taps,
+            cols: self.cout,
+            col_stride: self.cin * taps,
+            taps: (0..taps).collect(),
+        }
+    }
+
+    /// The stride-1 pass over the output gradient that fills the input pixels `stride * j + r`, and the weights it
+    /// takes; none where no tap reaches them.
+    ///
+    /// Input pixel i is read by output o with tap k where i = o * stride - pad + k. For i = stride * j + r that makes
+    /// k = t0 + stride * t with t0 = (r + pad) mod stride, and o = j + (r + pad - t0) / stride - t.
+    fn phase(&self, ry: usize, rx: usize) -> Option<(Geometry, View)> {
+        let s = self.stride;
+        // (taps, padding, pixels)
+        let axis = |r: usize, k: usize, size: usize| {
+            let t0 = (r + self.pad) % s;
+            let taps: Vec<usize> = (t0..k).step_by(s).rev().collect();
+            let shift = ((r + self.pad - t0) / s) as isize;
+            let pad = taps.len() as isize - 1 - shift;
+            (taps, pad, size.saturating_sub(r).div_ceil(s))
+        };
+        let (ty, pad_y, oh) = axis(ry, self.kh, self.h);
+        let (tx, pad_x, ow) = axis(rx, self.kw, self.w);
+        if ty.is_empty() || tx.is_empty() || oh == 0 || ow == 0 {
+            return None;
+        }
+        let geometry = Geometry {
+            n: self.n,
+            ih: self.out_h(),
+            iw: self.out_w(),
+            ic: self.cout,
+            oh,
+            ow,
+            oc: self.cin,
+            kh: ty.len(),
+            kw: tx.len(),
+            stride: 1,
+            pad_y,
+            pad_x,
+            out_h: self.h,
+            out_w: self.w,
+            out_step: s,
+            out_y: ry,
+            out_x: rx,
+        };
+        let taps = self.kh * self.kw;
+        let view = View {
+            red: self.cout,
+            red_stride: self.cin * taps,
+            cols: self.cin,
+            col_stride: taps,
+            taps: ty.iter().flat_map(|y| tx.iter().map(move |x| y * self.kw + x)).collect(),
+        };
+        Some((geometry, view))
+    }
+}
+
+fn out_size(size: usize, k: usize, stride: usize, pad: usize) -> usize {
+    let padded = size + 2 * pad;
+    if size == 0 || padded < k { 0 } else { (padded - k) / stride + 1 }
+}
+
+fn check_len(name: &str, found: usize, expected: usize, conv: &Conv2d) {
+    assert_eq!(found, expected, "{name} has {found} floats where {expected} belong ({conv:?})");
+}
+
+/// Reorders `weight` (OIHW) once for many calls of [`forward_packed`].
+///
+/// Only `cin`, `cout`, `kh` and `kw` of `conv` matter: batch, image size, stride and padding may differ later.
+///
+/// # Panics
+/// If `weight` has the wrong length.
+pub fn pack_forward(conv: &Conv2d, weight: &[f32]) -> PackedWeights {
+    conv.check();
+    check_len("weight", weight.len(), conv.weight_len(), conv);
+    let level = level();
+    PackedWeights { level, shape: conv.shape(), panels: pack(Kernels::of(level).lanes, weight, &conv.view()) }
+}
+
+/// `y = conv(x, weight) + bias`.
+///
+/// `x`: n x h x w x cin; `weight`: cout x cin x kh x kw; `bias`: cout; `y`: n x out_h x out_w x cout, overwritten.
+///
+/// # Panics
+/// If a slice has the wrong length.
+pub fn forward(conv: &Conv2d, x: &[f32], weight: &[f32], bias: Option<&[f32]>, y: &mut [f32]) {
+    forward_packed(conv, x, &pack_forward(conv, weight), bias, y);
+}
+
+/// [`forward`] with weights packed before. Runs at the SIMD level they were packed at.
+///
+/// # Panics
+/// If a slice has the wrong length, or the weights were packed for other channels or another kernel size.
+pub fn forward_packed(conv: &Conv2d, x: &[f32], weight: &PackedWeights, bias: Option<&[f32]>, y: &mut [f32]) {
+    conv.check();
+    check_len("x", x.len(), conv.input_len(), conv);
+    check_len("y", y.len(), conv.output_len(), conv);
+    if let Some(b) = bias {
+        check_len("bias", b.len(), conv.cout, conv);
+    }
+    assert_eq!(weight.shape, conv.shape(), "weights were packed for another convolution");
+    gather::run(Kernels::of(weight.level), &conv.geometry(), x, &weight.panels, bias, y);
+}
+
+/// Reorders `weight` (OIHW) once for many calls of [`backward_input_packed`] with the same `conv`; batch and image size
+/// may differ later.
+///
+/// # Panics
+/// If `weight` has the wrong length.
+pub fn pack_backward_input(conv: &Conv2d, weight: &[f32]) -> PackedTransposed {
+    conv.check();
+    check_len("weight", weight.len(), conv.weight_len(), conv);
+    let level = level();
+    let lanes = Kernels::of(level).lanes;
+    // Any size that has all the phases will do: the weights of a phase do not depend on it.
+    let sized = Conv2d { h: conv.h.max(conv.stride), w: conv.w.max(conv.stride), ..*conv };
+    let phases = (0..conv.stride * conv.stride)
+        .map(|p| {
+            let (g, view) = sized.phase(p / conv.stride, p % conv.stride)?;
+            Some((g, pack(lanes, weight, &view)))
+        })
+        .collect();
+    PackedTransposed { level, shape: conv.shape(), stride: conv.stride, pad: conv.pad, phases }
+}
+
+/// Gradient to the input: `dx` such that `<dx, x> = <g, conv(x, weight)>` for every `x`.
+///
+/// `g`: n x out_h x out_w x cout; `weight`: cout x cin x kh x kw; `dx`: n x h x w x cin, overwritten.
+///
+/// # Panics
+/// If a slice has the wrong length.
+pub fn backward_input(conv: &Conv2d, g: &[f32], weight: &[f32], dx: &mut [f32]) {
+    backward_input_packed(conv, g, &pack_backward_input(conv, weight), dx);
+}
+
+/// [`backward_input`] with weights packed before. Runs at the SIMD level they were packed at.
+///
+/// # Panics
+/// If a slice has the wrong length, or the weights were packed for another convolution.
+pub fn backward_input_packed(conv: &Conv2d, g: &[f32], weight: &PackedTransposed, dx: &mut [f32]) {
+    conv.check();
+    check_len("g", g.len(), conv.output_len(), conv);
+    check_len("dx", dx.len(), conv.input_len(), conv);
+    assert!(
+        weight.shape == conv.shape() && weight.stride == conv.stride && weight.pad == conv.pad,
+        "weights were packed for another convolution"
+    );
+    if conv.output_len() == 0 || weight.phases.iter().any(Option::is_none) {
+        dx.fill(0.0);
+    }
+    if conv.output_len() == 0 {
+        return;
+    }
+    for (p, phase) in weight.phases.iter().enumerate() {
+        let Some((_, panels)) = phase else { continue };
+        if let Some((g_phase, _)) = conv.phase(p / conv.stride, p % conv.stride) {
+            gather::run(Kernels::of(weight.level), &g_phase, g, panels, None, dx);
+        }
+    }
+}
+
+/// Gradient to the weights and the bias, summed over the batch.
+///
+/// `x`: n x h x w x cin; `g`: n x out_h x out_w x cout; `dw`: cout x cin x kh x kw, overwritten; `db`: cout, overwritten.
+///
+/// # Panics
+/// If a slice has the wrong length.
+pub fn backward_weight(conv: &Conv2d, x: &[f32], g: &[f32], dw: &mut [f32], db: Option<&mut [f32]>) {
+    conv.check();
+    check_len("x", x.len(), conv.input_len(), conv);
+    check_len("g", g.len(), conv.output_len(), conv);
+    check_len("dw", dw.len(), conv.weight_len(), conv);
+    wgrad::run(Kernels::of(level()), &conv.geometry(), x, g, &conv.view(), dw);
+    if let Some(db) = db {
+        check_len("db", db.len(), conv.cout, conv);
+        wgrad::channel_sums(g, conv.cout, db);
+    }
+}
