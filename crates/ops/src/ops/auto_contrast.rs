@@ -1,0 +1,93 @@
+//! `auto_contrast`: stretches each channel to the full range, through a table of 256 levels.
+//!
+//! For each image and channel: `v = 255 clamp(x, 0, 1)`, lo and hi its smallest and largest value (not rounded);
+//! `T[j] = floor((j - lo) 255 / (hi - lo + 0.1))`, `out = T[floor(v)] / 255`, all in `f32`. The gradient goes straight
+//! through (d out / d x := 1).
+//!
+//! The published table gives a constant channel large negative values (-5 where v ends in .5). Here the table of a channel
+//! that is constant to within one level (hi - lo < 1) is clamped to `0..=1`. Elsewhere the table is the published one: a
+//! value between lo and the next whole level may come out slightly below 0.
+
+use super::{Fused, Op, Sweep, pointwise_backward};
+use crate::View;
+
+/// Stretches each channel to the full range.
+#[derive(Clone, Copy, Debug)]
+pub struct AutoContrast;
+
+/// The level of a value: `floor(255 x)`, kept within the table.
+#[inline(always)]
+pub(crate) fn level(x: f32) -> usize {
+    ((255.0 * x) as i32).clamp(0, 255) as usize
+}
+
+/// The outputs of the 256 levels, for a channel whose values lie in `min..=max`.
+pub(crate) fn table(min: f32, max: f32) -> [f32; 256] {
+    let lo = 255.0 * min.clamp(0.0, 1.0);
+    let hi = 255.0 * max.clamp(0.0, 1.0);
+    let constant = hi - lo < 1.0;
+    std::array::from_fn(|j| {
+        let out = ((j as f32 - lo) * 255.0 / (hi - lo + 0.1)).floor() / 255.0;
+        if constant { out.clamp(0.0, 1.0) } else { out }
+    })
+}
+
+impl Op for AutoContrast {
+    fn name(&self) -> &str {
+        "auto_contrast"
+    }
+
+    fn about(&self) -> &'static str {
+        "stretches each channel to the full range"
+    }
+
+    fn formula(&self) -> &'static str {
+        "T[floor(255 x)] / 255, T[j] = floor((j - lo) 255 / (hi - lo + 0.1))"
+    }
+
+    fn source(&self) -> &'static str {
+        "the published implementation; clamped in a constant channel"
+    }
+
+    fn forward(&self, image: View<'_>, _factor: f32, out: &mut [f32]) {
+        for c in 0..3 {
+            let plane = image.plane(c);
+            let min = plane.iter().copied().fold(f32::INFINITY, f32::min);
+            let max = plane.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+            let table = table(min, max);
+            for (out, &x) in out[c * plane.len()..][..plane.len()].iter_mut().zip(plane) {
+                *out = table[level(x)];
+            }
+        }
+    }
+
+    fn backward(&self, image: View<'_>, _factor: f32, g: &[f32], grad_image: Option<&mut [f32]>) -> f32 {
+        pointwise_backward(image, g, grad_image, |_| (1.0, 0.0))
+    }
+
+    fn fused(&self) -> Fused {
+        Fused::Sweep(Sweep::AutoContrast)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_constant_channel_stays_in_range() {
+        let image = [0.5; 12];
+        let mut out = [9.0; 12];
+        AutoContrast.forward(View::new(&image, 2, 2).unwrap(), 0.0, &mut out);
+        assert_eq!(out, [0.0; 12]);
+    }
+
+    #[test]
+    fn two_values_go_to_the_ends() {
+        let image = [0.2, 0.6, 0.2, 0.6, 0.2, 0.6];
+        let mut out = [9.0; 6];
+        AutoContrast.forward(View::new(&image, 1, 2).unwrap(), 0.0, &mut out);
+        // hi - lo + 0.1 keeps the brightest a little below 1: 102 * 255 / 102.1 = 254.75.
+        assert_eq!(out[..2], [0.0, 254.0 / 255.0]);
+    }
+}

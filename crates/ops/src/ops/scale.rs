@@ -1,0 +1,57 @@
+//! `scale`: enlarges or shrinks the image about its centre.
+//!
+//! Output pixel (X, Y) samples at `u = (X - cx) / k + cx`, `v = (Y - cy) / k + cy` with `cx = (W - 1) / 2`,
+//! `cy = (H - 1) / 2`; bilinear, a neighbour outside the image counts 0.
+
+use super::{Fused, Op, Sweep};
+use crate::warp::{self, Motion};
+use crate::{Magnitude, Mapping, View};
+
+/// Enlarges or shrinks the image.
+#[derive(Clone, Copy, Debug)]
+pub struct Scale;
+
+/// The sampling places of a scale.
+fn motion(image: View<'_>, k: f32) -> impl Fn(usize, usize) -> Motion {
+    let inverse = 1.0 / k;
+    let cx = (image.width() as f32 - 1.0) / 2.0;
+    let cy = (image.height() as f32 - 1.0) / 2.0;
+    move |y, x| {
+        let (u, v) = ((x as f32 - cx) * inverse, (y as f32 - cy) * inverse);
+        Motion { u: u + cx, v: v + cy, du: -u * inverse, dv: -v * inverse }
+    }
+}
+
+impl Op for Scale {
+    fn name(&self) -> &str {
+        "scale"
+    }
+
+    fn about(&self) -> &'static str {
+        "enlarges the image about its centre"
+    }
+
+    fn formula(&self) -> &'static str {
+        "bilinear at ((X - cx) / k + cx, (Y - cy) / k + cy), 0 outside"
+    }
+
+    fn source(&self) -> &'static str {
+        "kornia 0.5 scale"
+    }
+
+    fn magnitude(&self) -> Option<Magnitude> {
+        Some(Magnitude { mapping: Mapping::Tanh { centre: 1.0, reach: 0.3 }, unit: "", neutral: 1.0 })
+    }
+
+    fn forward(&self, image: View<'_>, factor: f32, out: &mut [f32]) {
+        warp::forward(image, out, motion(image, factor));
+    }
+
+    fn backward(&self, image: View<'_>, factor: f32, g: &[f32], grad_image: Option<&mut [f32]>) -> f32 {
+        warp::backward(image, g, grad_image, motion(image, factor))
+    }
+
+    fn fused(&self) -> Fused {
+        Fused::Sweep(Sweep::Scale)
+    }
+}

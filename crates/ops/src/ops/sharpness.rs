@@ -1,0 +1,99 @@
+//! `sharpness`: from a smoothed copy to the image and beyond.
+//!
+//! `B = clamp(K * x, 0, 1)` with `K = [1 1 1; 1 5 1; 1 1 1] / 13` inside, `B = x` on the border of one pixel;
+//! `out = B + f (x - B)`, clamped to `0..=1` where f is outside `(0, 1)`.
+
+use super::{Fused, Op, Sweep, clamp01};
+use crate::{Magnitude, Mapping, View};
+
+/// Blends with a smoothed copy, or away from it.
+#[derive(Clone, Copy, Debug)]
+pub struct Sharpness;
+
+/// Whether pixel (y, x) has all eight neighbours.
+fn inner(image: View<'_>, y: usize, x: usize) -> bool {
+    y > 0 && x > 0 && y + 1 < image.height() && x + 1 < image.width()
+}
+
+/// The smoothed value before the clamp, of a pixel with all neighbours.
+fn smooth(plane: &[f32], w: usize, y: usize, x: usize) -> f32 {
+    let p = y * w + x;
+    let row = |p: usize| plane[p - 1] + plane[p] + plane[p + 1];
+    (row(p - w) + (row(p) + 4.0 * plane[p]) + row(p + w)) / 13.0
+}
+
+impl Op for Sharpness {
+    fn name(&self) -> &str {
+        "sharpness"
+    }
+
+    fn about(&self) -> &'static str {
+        "smooths below 1, sharpens above 1"
+    }
+
+    fn formula(&self) -> &'static str {
+        "clamp(B + f (x - B), 0, 1), B = x smoothed by [1 1 1; 1 5 1; 1 1 1] / 13"
+    }
+
+    fn source(&self) -> &'static str {
+        "kornia 0.5 sharpness"
+    }
+
+    fn magnitude(&self) -> Option<Magnitude> {
+        Some(Magnitude { mapping: Mapping::Sigmoid { reach: 10.0 }, unit: "", neutral: 1.0 })
+    }
+
+    fn forward(&self, image: View<'_>, factor: f32, out: &mut [f32]) {
+        let (n, w) = (image.pixels(), image.width());
+        let free = factor > 0.0 && factor < 1.0;
+        for c in 0..3 {
+            let plane = image.plane(c);
+            for p in 0..n {
+                let (y, x) = (p / w, p % w);
+                let b = if inner(image, y, x) { clamp01(smooth(plane, w, y, x)).0 } else { plane[p] };
+                let value = b + factor * (plane[p] - b);
+                out[c * n + p] = if free { value } else { clamp01(value).0 };
+            }
+        }
+    }
+
+    fn backward(&self, image: View<'_>, factor: f32, g: &[f32], mut grad_image: Option<&mut [f32]>) -> f32 {
+        let (n, w) = (image.pixels(), image.width());
+        let free = factor > 0.0 && factor < 1.0;
+        let mut sum = 0.0f64;
+        for c in 0..3 {
+            let plane = image.plane(c);
+            for p in 0..n {
+                let (y, x) = (p / w, p % w);
+                let (b, inside) =
+                    if inner(image, y, x) { clamp01(smooth(plane, w, y, x)) } else { (plane[p], false) };
+                let value = b + factor * (plane[p] - b);
+                if !free && !clamp01(value).1 {
+                    continue;
+                }
+                let g = g[c * n + p];
+                sum += f64::from(g * (plane[p] - b));
+                let Some(grad) = grad_image.as_deref_mut() else { continue };
+                let grad = &mut grad[c * n..(c + 1) * n];
+                if !inner(image, y, x) {
+                    grad[p] += g;
+                    continue;
+                }
+                grad[p] += factor * g;
+                if inside {
+                    let share = (1.0 - factor) * g / 13.0;
+                    for row in [p - w, p, p + w] {
+                        for q in row - 1..=row + 1 {
+                            grad[q] += if q == p { 5.0 * share } else { share };
+                        }
+                    }
+                }
+            }
+        }
+        sum as f32
+    }
+
+    fn fused(&self) -> Fused {
+        Fused::Sweep(Sweep::Sharpness)
+    }
+}

@@ -1,0 +1,90 @@
+use crate::Error;
+
+/// The shape of a batch of three-channel images.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Shape {
+    /// Images.
+    pub n: usize,
+    /// Rows.
+    pub h: usize,
+    /// Columns.
+    pub w: usize,
+}
+
+impl Shape {
+    /// Pixels of one channel of one image.
+    pub fn pixels(self) -> usize {
+        self.h * self.w
+    }
+
+    /// Values of one image.
+    pub fn image(self) -> usize {
+        3 * self.pixels()
+    }
+
+    /// Values of the batch.
+    pub fn batch(self) -> usize {
+        self.n * self.image()
+    }
+}
+
+/// One planar three-channel image, read only: `3 * h * w` values in `0..=1`, channel after channel.
+#[derive(Clone, Copy, Debug)]
+pub struct View<'a> {
+    data: &'a [f32],
+    h: usize,
+    w: usize,
+}
+
+impl<'a> View<'a> {
+    /// Views `data` as an image of `h` rows and `w` columns.
+    ///
+    /// # Errors
+    /// [`Error::NoPixels`] if a side is 0, [`Error::Length`] unless there are `3 * h * w` values.
+    pub fn new(data: &'a [f32], h: usize, w: usize) -> Result<Self, Error> {
+        if h == 0 || w == 0 {
+            return Err(Error::NoPixels { h, w });
+        }
+        if data.len() != 3 * h * w {
+            return Err(Error::Length {
+                buffer: "image",
+                layout: "3 * h * w",
+                expected: 3 * h * w,
+                found: data.len(),
+            });
+        }
+        Ok(Self { data, h, w })
+    }
+
+    /// All values, CHW.
+    pub fn data(self) -> &'a [f32] {
+        self.data
+    }
+
+    /// Rows.
+    pub fn height(self) -> usize {
+        self.h
+    }
+
+    /// Columns.
+    pub fn width(self) -> usize {
+        self.w
+    }
+
+    /// Pixels of one channel.
+    pub fn pixels(self) -> usize {
+        self.h * self.w
+    }
+
+    /// The values of channel `c` (0 to 2), rows from the top.
+    pub fn plane(self, c: usize) -> &'a [f32] {
+        let n = self.pixels();
+        &self.data[c * n..(c + 1) * n]
+    }
+
+    /// The three channels of pixel `p`, counted along the rows.
+    pub(crate) fn rgb(self, p: usize) -> [f32; 3] {
+        let n = self.pixels();
+        [self.data[p], self.data[n + p], self.data[2 * n + p]]
+    }
+}
