@@ -4,8 +4,19 @@
 //! - [`Rgb8`]: 8-bit RGB, rows from the top, interleaved (HWC); what files hold and corruptions work on;
 //! - planar `f32` slices in `0..=1`, channel after channel (CHW, batches NCHW); what the augmentation bank works on.
 
+mod codec;
+mod crop;
+mod error;
+mod resize;
 mod rgb8;
 mod stream;
 
+pub use codec::{
+    EXTENSIONS, JPEG_QUALITY, MAX_PIXELS, decode, encode_jpeg, encode_png, is_image_name, read, write,
+    write_atomic,
+};
+pub use crop::{Rect, centre_crop, crop, flip_horizontal, random_resized_crop};
+pub use error::Error;
+pub use resize::{Filter, resize, resize_centre_crop, resize_shorter};
 pub use rgb8::Rgb8;
 pub use stream::Stream;

@@ -1,0 +1,275 @@
+use super::*;
+use crate::Stream;
+
+/// A smooth picture with no symmetry.
+fn picture(width: usize, height: usize) -> Rgb8 {
+    let mut image = Rgb8::black(width, height);
+    for (i, v) in image.data.iter_mut().enumerate() {
+        let (x, y, c) = ((i / 3) % width, i / 3 / width, i % 3);
+        *v = (40 + (x * 150) / width + (y * 60) / height + c * (x + 2 * y) % 5) as u8;
+    }
+    image
+}
+
+fn png(color: image::ExtendedColorType, width: u32, height: u32, samples: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    image::codecs::png::PngEncoder::new(&mut out).write_image(samples, width, height, color).unwrap();
+    out
+}
+
+fn message(bytes: &[u8]) -> String {
+    decode(bytes, "d/x.jpg").unwrap_err().to_string()
+}
+
+#[test]
+fn png_round_trip_is_exact() {
+    for (w, h) in [(1, 1), (7, 3), (32, 32)] {
+        let image = picture(w, h);
+        assert_eq!(decode(&encode_png(&image).unwrap(), "x").unwrap(), image);
+    }
+}
+
+#[test]
+fn jpeg_round_trip_is_close_and_quality_matters() {
+    let image = picture(67, 41);
+    let error = |quality| {
+        let back = decode(&encode_jpeg(&image, quality).unwrap(), "x").unwrap();
+        assert_eq!((back.width, back.height), (67, 41));
+        back.data.iter().zip(&image.data).map(|(a, b)| f64::from(a.abs_diff(*b))).sum::<f64>()
+            / back.data.len() as f64
+    };
+    assert!(error(95) < 1.5, "{}", error(95));
+    assert!(error(5) > 2.0 * error(95));
+    assert!(encode_jpeg(&image, 95).unwrap().len() > encode_jpeg(&image, 20).unwrap().len());
+}
+
+#[test]
+fn grey_alpha_and_sixteen_bits_follow_the_stated_rules() {
+    use image::ExtendedColorType as C;
+    let grey = decode(&png(C::L8, 2, 1, &[10, 200]), "x").unwrap();
+    assert_eq!(grey.data, [10, 10, 10, 200, 200, 200]);
+    let grey_alpha = decode(&png(C::La8, 2, 1, &[10, 0, 200, 255]), "x").unwrap();
+    assert_eq!(grey_alpha.data, [10, 10, 10, 200, 200, 200]);
+    // The colour under a fully transparent pixel stays.
+    let alpha = decode(&png(C::Rgba8, 2, 1, &[1, 2, 3, 0, 4, 5, 6, 128]), "x").unwrap();
+    assert_eq!(alpha.data, [1, 2, 3, 4, 5, 6]);
+    // 128 / 257 rounds down, 129 / 257 up; 65535 is 255.
+    let samples: Vec<u8> = [128u16, 129, 65_535].iter().flat_map(|v| v.to_ne_bytes()).collect();
+    assert_eq!(decode(&png(C::Rgb16, 1, 1, &samples), "x").unwrap().data, [0, 1, 255]);
+    let samples: Vec<u8> = [257u16 * 77 + 128].iter().flat_map(|v| v.to_ne_bytes()).collect();
+    assert_eq!(decode(&png(C::L16, 1, 1, &samples), "x").unwrap().data, [77, 77, 77]);
+}
+
+#[test]
+fn a_palette_is_looked_up() {
+    // A PNG of 2x1 pixels with the palette (9, 8, 7), (200, 100, 50), written by hand.
+    let mut file = b"\x89PNG\r\n\x1a\n".to_vec();
+    let mut chunk = |kind: &[u8; 4], data: &[u8]| {
+        file.extend((data.len() as u32).to_be_bytes());
+        let body = [kind.as_slice(), data].concat();
+        let mut crc = u32::MAX;
+        for byte in &body {
+            crc ^= u32::from(*byte);
+            for _ in 0..8 {
+                crc = if crc & 1 == 1 { crc >> 1 ^ 0xedb8_8320 } else { crc >> 1 };
+            }
+        }
+        file.extend(body);
+        file.extend((!crc).to_be_bytes());
+    };
+    chunk(b"IHDR", &[0, 0, 0, 2, 0, 0, 0, 1, 8, 3, 0, 0, 0]);
+    chunk(b"PLTE", &[9, 8, 7, 200, 100, 50]);
+    // zlib with one stored block: filter byte 0, indices 1 and 0; Adler-32 of [0, 1, 0].
+    chunk(b"IDAT", &[0x78, 1, 1, 3, 0, 0xfc, 0xff, 0, 1, 0, 0, 5, 0, 2]);
+    chunk(b"IEND", &[]);
+    assert_eq!(decode(&file, "x").unwrap().data, [200, 100, 50, 9, 8, 7]);
+}
+
+#[test]
+fn a_grey_jpeg_becomes_three_equal_channels() {
+    let mut file = Vec::new();
+    let samples: Vec<u8> = (0..64).map(|i| i * 3).collect();
+    jpeg_encoder::Encoder::new(&mut file, 95).encode(&samples, 8, 8, jpeg_encoder::ColorType::Luma).unwrap();
+    let image = decode(&file, "x").unwrap();
+    for (p, v) in image.data.chunks_exact(3).zip(samples) {
+        assert!(p[0] == p[1] && p[1] == p[2] && p[0].abs_diff(v) <= 4, "{p:?} {v}");
+    }
+}
+
+/// `jpeg` with an EXIF segment that says `orientation`.
+fn with_orientation(jpeg: &[u8], orientation: u8) -> Vec<u8> {
+    let mut tiff = b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0".to_vec();
+    tiff.extend([orientation, 0, 0, 0, 0, 0, 0, 0]);
+    let mut file = vec![0xff, 0xd8, 0xff, 0xe1];
+    file.extend((tiff.len() as u16 + 2).to_be_bytes());
+    file.extend(tiff);
+    file.extend(&jpeg[2..]);
+    file
+}
+
+#[test]
+fn exif_orientation_is_applied() {
+    let image = picture(24, 8);
+    let jpeg = encode_jpeg(&image, 95).unwrap();
+    let upright = decode(&jpeg, "x").unwrap();
+    let (w, h) = (upright.width, upright.height);
+    let at = |image: &Rgb8, x: usize, y: usize| image.data[(y * image.width + x) * 3..][..3].to_vec();
+    for orientation in 1..=8 {
+        let turned = decode(&with_orientation(&jpeg, orientation), "x").unwrap();
+        let swapped = orientation >= 5;
+        assert_eq!((turned.width, turned.height), if swapped { (h, w) } else { (w, h) });
+        // Where the pixel (x, y) of the stored picture is seen (EXIF 2.3, tag 274).
+        for (x, y) in [(0, 0), (5, 2), (23, 7)] {
+            let (u, v) = match orientation {
+                1 => (x, y),
+                2 => (w - 1 - x, y),
+                3 => (w - 1 - x, h - 1 - y),
+                4 => (x, h - 1 - y),
+                5 => (y, x),
+                6 => (h - 1 - y, x),
+                7 => (h - 1 - y, w - 1 - x),
+                _ => (y, w - 1 - x),
+            };
+            assert_eq!(at(&turned, u, v), at(&upright, x, y), "orientation {orientation}, pixel {x}, {y}");
+        }
+    }
+}
+
+#[test]
+fn an_unknown_orientation_is_none() {
+    let jpeg = encode_jpeg(&picture(8, 8), 90).unwrap();
+    assert_eq!(decode(&with_orientation(&jpeg, 99), "x").unwrap(), decode(&jpeg, "x").unwrap());
+}
+
+#[test]
+fn a_truncated_file_is_an_error_wherever_it_is_cut() {
+    let image = picture(40, 40);
+    for file in [encode_jpeg(&image, 90).unwrap(), encode_png(&image).unwrap()] {
+        // A PNG may lose the checksum of its last, empty chunk, and the chunk itself.
+        let end = if file[0] == 0xff { file.len() } else { file.len() - 16 };
+        for cut in (0..end).step_by(7).chain([end - 1]) {
+            let text = message(&file[..cut]);
+            assert!(text.starts_with("d/x.jpg: expected "), "{cut}: {text}");
+        }
+    }
+}
+
+#[test]
+fn what_is_no_image_is_named() {
+    assert_eq!(message(b""), "d/x.jpg: expected a JPEG, PNG, BMP or WebP image, found an empty file");
+    assert!(message(b"hello, world").ends_with("found a file that begins 68 65 6c 6c 6f 2c 20 77"));
+    assert!(message(b"GIF89a\x01\0\x01\0\0\0\0").ends_with("found a gif file"));
+    let missing = read("/no/such/picture.png").unwrap_err();
+    assert!(
+        matches!(missing, Error::Io { .. })
+            && missing.to_string().starts_with("/no/such/picture.png: cannot read")
+    );
+}
+
+#[test]
+fn a_bomb_is_refused_by_its_header() {
+    let image = picture(8, 8);
+    let mut jpeg = encode_jpeg(&image, 90).unwrap();
+    let frame = jpeg.windows(2).position(|w| w == [0xff, 0xc0]).unwrap();
+    jpeg[frame + 5..frame + 9].fill(0xff);
+    let text = message(&jpeg);
+    assert_eq!(text, "d/x.jpg: expected an image of at most 100000000 pixels, found 65535x65535");
+
+    let mut bmp = Vec::new();
+    image::codecs::bmp::BmpEncoder::new(&mut bmp)
+        .encode(&image.data, 8, 8, image::ExtendedColorType::Rgb8)
+        .unwrap();
+    assert_eq!(decode(&bmp, "x").unwrap(), image);
+    bmp[18..22].copy_from_slice(&30_000u32.to_le_bytes());
+    bmp[22..26].copy_from_slice(&30_000u32.to_le_bytes());
+    assert!(message(&bmp).contains("found 30000x30000"), "{}", message(&bmp));
+}
+
+#[test]
+fn stray_bytes_between_headers_are_let_pass() {
+    let jpeg = encode_jpeg(&picture(16, 16), 90).unwrap();
+    let quantisation = jpeg.windows(2).position(|w| w == [0xff, 0xdb]).unwrap();
+    let mut stray = jpeg.clone();
+    stray.splice(quantisation..quantisation, [0; 9]);
+    assert_eq!(decode(&stray, "x").unwrap(), decode(&jpeg, "x").unwrap());
+}
+
+#[test]
+fn damaged_bytes_never_panic() {
+    let image = picture(24, 16);
+    let mut webp = Vec::new();
+    image::codecs::webp::WebPEncoder::new_lossless(&mut webp)
+        .encode(&image.data, 24, 16, image::ExtendedColorType::Rgb8)
+        .unwrap();
+    assert_eq!(decode(&webp, "x").unwrap(), image);
+    let mut stream = Stream::new(2, &["damage"]);
+    for file in [encode_jpeg(&image, 80).unwrap(), encode_png(&image).unwrap(), webp] {
+        for _ in 0..300 {
+            let mut bytes = file.clone();
+            for _ in 0..1 + stream.below(4) {
+                let at = stream.below(bytes.len());
+                bytes[at] = stream.next_u32() as u8;
+            }
+            if let Err(Error::Damaged { found, .. }) = decode(&bytes, "x") {
+                assert!(!found.contains("the decoder failed"), "a panic inside the decoder");
+            }
+        }
+    }
+}
+
+/// An empty folder of this test's own, removed at the end.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("dyntta-image-{name}-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&path);
+        fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    fn names(&self) -> Vec<String> {
+        fs::read_dir(&self.0).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect()
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+#[test]
+fn files_are_written_whole_and_read_back() {
+    let folder = Folder::new("write");
+    let image = picture(9, 5);
+    write(folder.0.join("a.png"), &image).unwrap();
+    write(folder.0.join("a.png"), &picture(3, 3)).unwrap();
+    assert_eq!(read(folder.0.join("a.png")).unwrap(), picture(3, 3));
+    write(folder.0.join("b.JPG"), &image).unwrap();
+    assert_eq!(read(folder.0.join("b.JPG")).unwrap().width, 9);
+    assert_eq!(folder.names().len(), 2);
+}
+
+#[test]
+fn a_failed_write_leaves_nothing_behind() {
+    let folder = Folder::new("fail");
+    // A folder that is not empty stands where the file should go, so that the rename fails.
+    fs::create_dir_all(folder.0.join("taken.png/inside")).unwrap();
+    let error = write(folder.0.join("taken.png"), &picture(2, 2)).unwrap_err();
+    assert!(error.to_string().contains("taken.png: cannot write"), "{error}");
+    assert_eq!(folder.names(), ["taken.png"]);
+    assert!(write(folder.0.join("no/such/folder/a.png"), &picture(2, 2)).is_err());
+    let error = write(folder.0.join("a.tiff"), &picture(2, 2)).unwrap_err().to_string();
+    assert!(error.ends_with("expected a name ending in .png, .jpg or .jpeg, found .tiff"), "{error}");
+    assert!(write(folder.0.join("a"), &picture(2, 2)).unwrap_err().to_string().ends_with("found none"));
+}
+
+#[test]
+fn image_names_are_told_by_extension_in_either_case() {
+    for (name, yes) in
+        [("a.JPEG", true), ("b/c.png", true), ("x.txt", false), ("png", false), (".jpg", false)]
+    {
+        assert_eq!(is_image_name(name), yes, "{name}");
+    }
+}
