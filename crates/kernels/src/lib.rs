@@ -6,15 +6,21 @@
 //!
 //! Lengths are checked: a slice that does not fit the shape is a bug of the caller and panics.
 
+pub mod act;
 mod band;
 mod buffer;
 pub mod conv;
+pub mod gate;
 mod gather;
 pub mod layout;
 mod micro;
 pub mod naive;
+pub mod norm;
 mod pack;
+pub mod pool;
 pub mod simd;
+pub mod upsample;
 mod wgrad;
 
+pub use act::Activation;
 pub use conv::Conv2d;
