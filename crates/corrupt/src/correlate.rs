@@ -1,0 +1,105 @@
+//! Correlation with a sparse 2-D kernel.
+
+use crate::raster::{Border, Raster};
+use crate::simd::simd;
+
+/// One tap: the output at (x, y) takes `weight` times the input at (x + dx, y + dy).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Tap {
+    pub dx: isize,
+    pub dy: isize,
+    pub weight: f32,
+}
+
+/// `source` correlated with `taps`.
+pub(crate) fn correlate(source: &Raster, taps: &[Tap], border: Border) -> Raster {
+    let (w, h, channels) = (source.width, source.height, source.channels);
+    let reach = |f: fn(&Tap) -> isize| taps.iter().map(f).max().unwrap_or(0).max(0) as usize;
+    let (left, right) = (reach(|t| -t.dx), reach(|t| t.dx));
+    let (above, below) = (reach(|t| -t.dy), reach(|t| t.dy));
+
+    let columns: Vec<usize> = border.map(w, left, right).collect();
+    let stride = columns.len() * channels;
+    let mut padded = Vec::with_capacity(stride * (above + h + below));
+    for y in border.map(h, above, below) {
+        let row = source.row(y);
+        for &x in &columns[..left] {
+            padded.extend_from_slice(&row[x * channels..(x + 1) * channels]);
+        }
+        padded.extend_from_slice(row);
+        for &x in &columns[left + w..] {
+            padded.extend_from_slice(&row[x * channels..(x + 1) * channels]);
+        }
+    }
+    let taps: Vec<(usize, f32)> = taps
+        .iter()
+        .map(|t| {
+            let (x, y) = (left.strict_add_signed(t.dx), above.strict_add_signed(t.dy));
+            (y * stride + x * channels, t.weight)
+        })
+        .collect();
+    let mut out = Raster::zeros(w, h, channels);
+    for y in 0..h {
+        correlate_row(&padded[y * stride..], &taps, out.row_mut(y));
+    }
+    out
+}
+
+/// Values that stay in vector registers through a loop over taps.
+const BLOCK: usize = 64;
+
+simd! {
+    fn correlate_row(padded: &[f32], taps: &[(usize, f32)], out: &mut [f32]) {
+        let n = out.len();
+        let (blocks, tail) = out.as_chunks_mut::<BLOCK>();
+        for (b, out) in blocks.iter_mut().enumerate() {
+            let mut acc = [0.0f32; BLOCK];
+            for &(offset, weight) in taps {
+                let source: &[f32; BLOCK] =
+                    padded[b * BLOCK + offset..].first_chunk().expect("the image is padded as far as the taps reach");
+                for i in 0..BLOCK {
+                    acc[i] += weight * source[i];
+                }
+            }
+            *out = acc;
+        }
+        let start = n - tail.len();
+        for &(offset, weight) in taps {
+            for (o, &v) in tail.iter_mut().zip(&padded[start + offset..]) {
+                *o += weight * v;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::raster::tests_support::{noise, rasters_differ_by};
+
+    #[test]
+    fn agrees_with_the_definition() {
+        let taps = [(-3, 2, 0.5), (0, 0, 0.25), (4, -1, 0.2), (1, 1, -0.1)].map(|(dx, dy, weight)| Tap { dx, dy, weight });
+        for (w, h, channels) in [(1, 1, 3), (1, 7, 3), (31, 17, 3), (70, 5, 1)] {
+            let source = noise(w, h, channels, 1);
+            for border in [Border::Nearest, Border::Reflect, Border::Mirror] {
+                let mut naive = Raster::zeros(w, h, channels);
+                for y in 0..h {
+                    for x in 0..w {
+                        for c in 0..channels {
+                            naive.row_mut(y)[x * channels + c] = taps
+                                .iter()
+                                .map(|t| {
+                                    let sy = border.index(y as isize + t.dy, h);
+                                    let sx = border.index(x as isize + t.dx, w);
+                                    t.weight * source.row(sy)[sx * channels + c]
+                                })
+                                .sum();
+                        }
+                    }
+                }
+                assert!(rasters_differ_by(&correlate(&source, &taps, border), &naive) < 1e-6);
+            }
+        }
+    }
+}
