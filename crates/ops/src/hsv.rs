@@ -64,7 +64,7 @@ pub(crate) fn from_rgb_backward(rgb: [f32; 3], g: Hsv) -> [f32; 3] {
 const SECTORS: [[usize; 3]; 6] = [[0, 3, 1], [2, 0, 1], [1, 0, 3], [1, 2, 0], [3, 1, 0], [0, 1, 2]];
 
 fn sector(h: f32) -> (usize, f32) {
-    let z = 6.0 * h / TAU;
+    let z = h / TAU * 6.0;
     let i = z.floor().rem_euclid(6.0);
     ((i as usize).min(5), z.rem_euclid(6.0) - i)
 }

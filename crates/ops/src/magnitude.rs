@@ -42,9 +42,15 @@ impl Magnitude {
     /// d factor / d raw at a raw value.
     pub fn d_factor_d_raw(&self, raw: f32) -> f32 {
         match self.mapping {
-            // 1 - tanh^2 as a product, which does not cancel where tanh is near 1.
-            Mapping::Tanh { reach, .. } => reach * 4.0 * sigmoid(2.0 * raw) * sigmoid(-2.0 * raw),
-            Mapping::Sigmoid { reach } => reach * sigmoid(raw) * sigmoid(-raw),
+            // 1 - t^2 cancels far out; rounded once, as the published gradients are.
+            Mapping::Tanh { reach, .. } => {
+                let t = raw.tanh();
+                reach * (-t).mul_add(t, 1.0)
+            }
+            Mapping::Sigmoid { reach } => {
+                let s = sigmoid(raw);
+                reach * ((1.0 - s) * s)
+            }
         }
     }
 

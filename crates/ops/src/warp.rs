@@ -11,12 +11,12 @@ struct Place {
 }
 
 impl Place {
-    fn new(image: View<'_>, u: f32, v: f32) -> Self {
+    fn new(image: View<'_>, u: f64, v: f64) -> Self {
         // All places more than one pixel outside are alike, so far ones are brought near.
-        let u = u.clamp(-2.0, image.width() as f32 + 1.0);
-        let v = v.clamp(-2.0, image.height() as f32 + 1.0);
+        let u = u.clamp(-2.0, image.width() as f64 + 1.0);
+        let v = v.clamp(-2.0, image.height() as f64 + 1.0);
         let (x, y) = (u.floor(), v.floor());
-        Self { x: x as isize, y: y as isize, fx: u - x, fy: v - y }
+        Self { x: x as isize, y: y as isize, fx: (u - x) as f32, fy: (v - y) as f32 }
     }
 
     /// The four neighbours, rows first: index in the plane, or `None` outside.
@@ -31,10 +31,10 @@ impl Place {
 
 /// Where an output pixel samples, and how the place moves with the factor.
 pub(crate) struct Motion {
-    pub u: f32,
-    pub v: f32,
-    pub du: f32,
-    pub dv: f32,
+    pub u: f64,
+    pub v: f64,
+    pub du: f64,
+    pub dv: f64,
 }
 
 /// Samples every output pixel (y, x) at `at(y, x)`.
@@ -72,7 +72,7 @@ pub(crate) fn backward(
             let [a, b, d, e] = neighbours.map(|q| q.map_or(0.0, |q| image.plane(c)[q]));
             let by_u = (1.0 - fy) * (b - a) + fy * (e - d);
             let by_v = (1.0 - fx) * (d - a) + fx * (e - b);
-            sum += f64::from(g * (by_u * du + by_v * dv));
+            sum += f64::from(g) * (f64::from(by_u) * du + f64::from(by_v) * dv);
             if let Some(grad) = grad_image.as_deref_mut() {
                 let shares = [(1.0 - fy) * (1.0 - fx), (1.0 - fy) * fx, fy * (1.0 - fx), fy * fx];
                 for (q, share) in neighbours.into_iter().zip(shares) {

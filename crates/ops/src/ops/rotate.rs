@@ -13,21 +13,15 @@ pub struct Rotate;
 
 /// The sampling places of an angle.
 fn motion(image: View<'_>, degrees: f32) -> impl Fn(usize, usize) -> Motion {
-    let (sin, cos) = sin_cos(degrees);
-    let cx = (image.width() as f32 - 1.0) / 2.0;
-    let cy = (image.height() as f32 - 1.0) / 2.0;
+    let (sin, cos) = f64::from(degrees).to_radians().sin_cos();
+    let cx = (image.width() as f64 - 1.0) / 2.0;
+    let cy = (image.height() as f64 - 1.0) / 2.0;
     move |y, x| {
-        let (x, y) = (x as f32 - cx, y as f32 - cy);
+        let (x, y) = (x as f64 - cx, y as f64 - cy);
         let (u, v) = (cos * x - sin * y, sin * x + cos * y);
-        let radian = std::f32::consts::PI / 180.0;
+        let radian = std::f64::consts::PI / 180.0;
         Motion { u: u + cx, v: v + cy, du: -v * radian, dv: u * radian }
     }
-}
-
-/// Sine and cosine, rounded once.
-pub(crate) fn sin_cos(degrees: f32) -> (f32, f32) {
-    let (sin, cos) = f64::from(degrees).to_radians().sin_cos();
-    (sin as f32, cos as f32)
 }
 
 impl Op for Rotate {

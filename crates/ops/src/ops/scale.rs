@@ -13,12 +13,12 @@ pub struct Scale;
 
 /// The sampling places of a scale.
 fn motion(image: View<'_>, k: f32) -> impl Fn(usize, usize) -> Motion {
-    let inverse = 1.0 / k;
-    let cx = (image.width() as f32 - 1.0) / 2.0;
-    let cy = (image.height() as f32 - 1.0) / 2.0;
+    let k = f64::from(k);
+    let cx = (image.width() as f64 - 1.0) / 2.0;
+    let cy = (image.height() as f64 - 1.0) / 2.0;
     move |y, x| {
-        let (u, v) = ((x as f32 - cx) * inverse, (y as f32 - cy) * inverse);
-        Motion { u: u + cx, v: v + cy, du: -u * inverse, dv: -v * inverse }
+        let (u, v) = ((x as f64 - cx) / k, (y as f64 - cy) / k);
+        Motion { u: u + cx, v: v + cy, du: -u / k, dv: -v / k }
     }
 }
 

@@ -15,11 +15,16 @@ fn inner(image: View<'_>, y: usize, x: usize) -> bool {
     y > 0 && x > 0 && y + 1 < image.height() && x + 1 < image.width()
 }
 
+/// The kernel's weight of the eight neighbours.
+const SIDE: f32 = 1.0 / 13.0;
+/// The kernel's weight of the pixel itself.
+const CENTRE: f32 = 5.0 / 13.0;
+
 /// The smoothed value before the clamp, of a pixel with all neighbours.
 fn smooth(plane: &[f32], w: usize, y: usize, x: usize) -> f32 {
     let p = y * w + x;
-    let row = |p: usize| plane[p - 1] + plane[p] + plane[p + 1];
-    (row(p - w) + (row(p) + 4.0 * plane[p]) + row(p + w)) / 13.0
+    let around = [p - w - 1, p - w, p - w + 1, p - 1, p, p + 1, p + w - 1, p + w, p + w + 1];
+    around.iter().map(|&q| plane[q] * if q == p { CENTRE } else { SIDE }).fold(0.0, |sum, term| sum + term)
 }
 
 impl Op for Sharpness {
