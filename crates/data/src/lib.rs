@@ -1,1 +1,22 @@
 //! Image classification data sets: layouts, decoding, prefetch.
+//!
+//! [`Dataset::open`] recognises a layout and lists its samples without decoding anything; [`Dataset::load`] decodes
+//! one, from any thread. One module a layout: `folder`, `tarball`, `cifar`, `idx`, `cub`, `csv`, and for corrupted
+//! copies of a test set `corrupted`. [`prefetch`] and [`batches`] keep a training loop fed.
+
+mod cifar;
+mod classes;
+mod csv;
+mod cub;
+mod dataset;
+mod error;
+pub mod fashion_mnist;
+mod folder;
+mod idx;
+mod store;
+mod tarball;
+#[cfg(test)]
+mod testing;
+
+pub use dataset::{Dataset, Options, Sample, Split};
+pub use error::Error;

@@ -1,0 +1,89 @@
+use std::fmt::Display;
+use std::io;
+use std::path::Path;
+
+/// What can be wrong with a data set. Every variant names the file or folder.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The operating system refused.
+    #[error("{path}: cannot {action}: {source}")]
+    Io {
+        /// The file or folder.
+        path: String,
+        /// What was tried: "read", "list", …
+        action: &'static str,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// An image cannot be decoded.
+    #[error(transparent)]
+    Image(#[from] dyntta_image::Error),
+    /// A folder or file is not laid out as its kind should be.
+    #[error("{path}: expected {expected}, found {found}")]
+    Layout {
+        /// The file or folder, with the line or entry where that is known.
+        path: String,
+        /// What should stand there.
+        expected: String,
+        /// What stands there.
+        found: String,
+    },
+    /// Two class lists that should name the same classes do not.
+    #[error("{path}: expected the {} classes {}, found the {} classes {}", expected.len(), list(expected), found.len(), list(found))]
+    Classes {
+        /// The data set.
+        path: String,
+        /// The classes asked for.
+        expected: Vec<String>,
+        /// The classes it has.
+        found: Vec<String>,
+    },
+    /// A limit or a share that selects nothing.
+    #[error("{path}: expected {expected}, found {found}")]
+    Selection {
+        /// The data set.
+        path: String,
+        /// What is allowed.
+        expected: &'static str,
+        /// What was asked for.
+        found: String,
+    },
+    /// The images of one batch differ in size.
+    #[error(
+        "{path}: expected an image of {} pixels as the first of its batch, found {}",
+        size(expected),
+        size(found)
+    )]
+    BatchSize {
+        /// The image.
+        path: String,
+        /// Width and height of the batch's first image.
+        expected: (usize, usize),
+        /// Width and height of this one.
+        found: (usize, usize),
+    },
+}
+
+impl Error {
+    pub(crate) fn io(path: &Path, action: &'static str, source: io::Error) -> Self {
+        Self::Io { path: path.display().to_string(), action, source }
+    }
+
+    pub(crate) fn layout(path: impl Display, expected: impl Into<String>, found: impl Into<String>) -> Self {
+        Self::Layout { path: path.to_string(), expected: expected.into(), found: found.into() }
+    }
+}
+
+fn size((width, height): &(usize, usize)) -> String {
+    format!("{width}x{height}")
+}
+
+/// The names, the middle of a long list left out.
+pub(crate) fn list(names: &[String]) -> String {
+    match names {
+        [] => "(none)".into(),
+        [first @ .., last] if names.len() > 12 => format!("{}, ..., {last}", first[..10].join(", ")),
+        _ => names.join(", "),
+    }
+}

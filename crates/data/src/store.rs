@@ -1,0 +1,135 @@
+//! Where the bytes of a data set's images are, and how they become pixels.
+
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use dyntta_image::Rgb8;
+
+use crate::Error;
+
+/// Where one image is in its [`Store`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// A file of its own, at the sample's path.
+    File,
+    /// A stretch of one of the store's files, or of its memory (`file` 0).
+    Span { file: u32, offset: u64, len: u64 },
+}
+
+/// The bytes behind a data set, shared by all its subsets.
+#[derive(Debug)]
+pub(crate) struct Store {
+    pub bytes: Bytes,
+    pub encoding: Encoding,
+}
+
+#[derive(Debug)]
+pub(crate) enum Bytes {
+    Folder(PathBuf),
+    Files(Vec<Archive>),
+    Memory { name: String, data: Vec<u8> },
+}
+
+/// What an image's bytes mean.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Encoding {
+    /// An image file.
+    ImageFile,
+    /// `3 * height * width` bytes, all red, all green, all blue.
+    Planar { width: usize, height: usize },
+    /// `height * width * 3` bytes.
+    Interleaved { width: usize, height: usize },
+    /// `height * width` bytes.
+    Grey { width: usize, height: usize },
+}
+
+impl Encoding {
+    /// Bytes an image, where that is fixed.
+    pub fn image_bytes(self) -> Option<usize> {
+        match self {
+            Self::ImageFile => None,
+            Self::Planar { width, height } | Self::Interleaved { width, height } => Some(3 * width * height),
+            Self::Grey { width, height } => Some(width * height),
+        }
+    }
+}
+
+/// A file that is read at given positions, from many threads at once.
+#[derive(Debug)]
+pub(crate) struct Archive {
+    pub path: PathBuf,
+    pub file: File,
+    pub len: u64,
+}
+
+impl Archive {
+    pub fn open(path: &Path) -> Result<Self, Error> {
+        let fail = |source| Error::io(path, "read", source);
+        let file = File::open(path).map_err(fail)?;
+        let len = file.metadata().map_err(fail)?.len();
+        Ok(Self { path: path.to_path_buf(), file, len })
+    }
+
+    pub fn read_at(&self, offset: u64, len: usize) -> Result<Vec<u8>, Error> {
+        let mut out = vec![0; len];
+        read_exact_at(&self.file, &mut out, offset)
+            .map_err(|source| Error::io(&self.path, "read", source))?;
+        Ok(out)
+    }
+}
+
+#[cfg(unix)]
+fn read_exact_at(file: &File, out: &mut [u8], offset: u64) -> io::Result<()> {
+    std::os::unix::fs::FileExt::read_exact_at(file, out, offset)
+}
+
+#[cfg(windows)]
+fn read_exact_at(file: &File, mut out: &mut [u8], mut offset: u64) -> io::Result<()> {
+    while !out.is_empty() {
+        match std::os::windows::fs::FileExt::seek_read(file, out, offset)? {
+            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+            n => {
+                out = &mut out[n..];
+                offset += n as u64;
+            }
+        }
+    }
+    Ok(())
+}
+
+impl Store {
+    /// Decodes the image at `place`, called `path` inside the data set.
+    pub fn load(&self, path: &str, place: &Place) -> Result<Rgb8, Error> {
+        match (&self.bytes, place) {
+            (Bytes::Folder(root), _) => Ok(dyntta_image::read(root.join(path))?),
+            (Bytes::Files(files), Place::Span { file, offset, len }) => {
+                let archive = &files[*file as usize];
+                let bytes = archive.read_at(*offset, *len as usize)?;
+                self.decode(&bytes, || format!("{}:{path}", archive.path.display()))
+            }
+            (Bytes::Memory { name, data }, Place::Span { offset, len, .. }) => {
+                self.decode(&data[*offset as usize..(*offset + *len) as usize], || format!("{name}:{path}"))
+            }
+            (_, Place::File) => unreachable!("only a folder has files of their own"),
+        }
+    }
+
+    fn decode(&self, bytes: &[u8], name: impl Fn() -> String) -> Result<Rgb8, Error> {
+        if let Some(expected) = self.encoding.image_bytes().filter(|&n| n != bytes.len()) {
+            return Err(Error::layout(name(), format!("{expected} bytes"), bytes.len().to_string()));
+        }
+        Ok(match self.encoding {
+            Encoding::ImageFile => dyntta_image::decode(bytes, &name())?,
+            Encoding::Planar { width, height } => {
+                let n = width * height;
+                let pixels = (0..n).flat_map(|i| [bytes[i], bytes[n + i], bytes[2 * n + i]]).collect();
+                Rgb8::new(width, height, pixels)
+            }
+            Encoding::Interleaved { width, height } => Rgb8::new(width, height, bytes.to_vec()),
+            Encoding::Grey { width, height } => {
+                Rgb8::new(width, height, bytes.iter().flat_map(|&v| [v; 3]).collect())
+            }
+        })
+    }
+}
