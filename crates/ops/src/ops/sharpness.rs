@@ -27,6 +27,18 @@ fn smooth(plane: &[f32], w: usize, y: usize, x: usize) -> f32 {
     around.iter().map(|&q| plane[q] * if q == p { CENTRE } else { SIDE }).fold(0.0, |sum, term| sum + term)
 }
 
+/// The kernel's adjoint: what pixel (y, x) gets from the gradients of the smoothed values, 0 on the border.
+fn spread(smoothed: &[f32], h: usize, w: usize, y: usize, x: usize) -> f32 {
+    let mut sum = 0.0f64;
+    for v in y.saturating_sub(1)..(y + 2).min(h) {
+        for u in x.saturating_sub(1)..(x + 2).min(w) {
+            let weight = if (v, u) == (y, x) { CENTRE } else { SIDE };
+            sum += f64::from(weight) * f64::from(smoothed[v * w + u]);
+        }
+    }
+    sum as f32
+}
+
 impl Op for Sharpness {
     fn name(&self) -> &str {
         "sharpness"
@@ -68,6 +80,7 @@ impl Op for Sharpness {
         let mut sum = 0.0f64;
         for c in 0..3 {
             let plane = image.plane(c);
+            let (mut direct, mut smoothed) = (vec![0.0f32; n], vec![0.0f32; n]);
             for p in 0..n {
                 let (y, x) = (p / w, p % w);
                 let (b, inside) =
@@ -78,20 +91,13 @@ impl Op for Sharpness {
                 }
                 let g = g[c * n + p];
                 sum += f64::from(g * (plane[p] - b));
-                let Some(grad) = grad_image.as_deref_mut() else { continue };
-                let grad = &mut grad[c * n..(c + 1) * n];
-                if !inner(image, y, x) {
-                    grad[p] += g;
-                    continue;
-                }
-                grad[p] += factor * g;
-                if inside {
-                    let share = (1.0 - factor) * g / 13.0;
-                    for row in [p - w, p, p + w] {
-                        for q in row - 1..=row + 1 {
-                            grad[q] += if q == p { 5.0 * share } else { share };
-                        }
-                    }
+                // To x itself, and to B: on the border, which B copies, all of it to x.
+                direct[p] = if inner(image, y, x) { factor * g } else { g };
+                smoothed[p] = if inside { (1.0 - factor) * g } else { 0.0 };
+            }
+            if let Some(grad) = grad_image.as_deref_mut() {
+                for (p, grad) in grad[c * n..(c + 1) * n].iter_mut().enumerate() {
+                    *grad += direct[p] + spread(&smoothed, image.height(), w, p / w, p % w);
                 }
             }
         }
