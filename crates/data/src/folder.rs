@@ -12,6 +12,11 @@ use crate::store::{Bytes, Encoding, Place, Store};
 use crate::{Dataset, Error};
 
 pub(crate) fn open(root: &Path) -> Result<Dataset, Error> {
+    open_with(root, ClassList::find(&[root, root.parent().unwrap_or(root)])?)
+}
+
+/// [`open`] with the class list that is to count.
+pub(crate) fn open_with(root: &Path, list: Option<ClassList>) -> Result<Dataset, Error> {
     let mut found = Found::default();
     for (name, path, is_folder) in entries(root)? {
         if is_folder {
@@ -33,7 +38,6 @@ pub(crate) fn open(root: &Path) -> Result<Dataset, Error> {
         let text = format!("the parts {} of a data set: name one of them", parts.join(", "));
         return Err(Error::layout(name, "a folder for each of two or more classes", text));
     }
-    let list = ClassList::find(&[root, root.parent().unwrap_or(root)])?;
     let entries = found.paths.into_iter().map(|path| (path, Place::File)).collect();
     let store = Arc::new(Store { bytes: Bytes::Folder(root.to_path_buf()), encoding: Encoding::ImageFile });
     Dataset::from_class_paths(name, "folder of classes", entries, found.folders, list, found.ignored, store)

@@ -131,21 +131,18 @@ fn content<const N: usize>(name: &str, file: &[u8], magic: u32) -> Result<([usiz
     Ok((dimensions, bytes))
 }
 
-/// An idx file.
-pub(crate) fn write(dimensions: &[u32], bytes: &[u8]) -> Vec<u8> {
-    let magic = 0x0800 + dimensions.len() as u32;
-    let mut out: Vec<u8> =
-        std::iter::once(magic).chain(dimensions.iter().copied()).flat_map(u32::to_be_bytes).collect();
-    out.extend_from_slice(bytes);
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::Options;
     use crate::testing::Folder;
     use std::io::Write;
+
+    /// An idx file.
+    fn write(dimensions: &[u32], bytes: &[u8]) -> Vec<u8> {
+        let words = [&[0x0800 + dimensions.len() as u32], dimensions].concat();
+        words.into_iter().flat_map(u32::to_be_bytes).chain(bytes.iter().copied()).collect()
+    }
 
     fn zip(bytes: &[u8]) -> Vec<u8> {
         let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());

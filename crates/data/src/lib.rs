@@ -4,8 +4,10 @@
 //! one, from any thread. One module a layout: `folder`, `tarball`, `cifar`, `idx`, `cub`, `csv`, and for corrupted
 //! copies of a test set `corrupted`. [`prefetch`] and [`batches`] keep a training loop fed.
 
+mod batch;
 mod cifar;
 mod classes;
+mod corrupted;
 mod csv;
 mod cub;
 mod dataset;
@@ -13,10 +15,15 @@ mod error;
 pub mod fashion_mnist;
 mod folder;
 mod idx;
+mod npy;
+mod prefetch;
 mod store;
 mod tarball;
 #[cfg(test)]
 mod testing;
 
+pub use batch::{Batch, batches};
+pub use corrupted::{CorruptedPart, CorruptedSet};
 pub use dataset::{Dataset, Options, Sample, Split};
 pub use error::Error;
+pub use prefetch::{Prefetch, prefetch};
