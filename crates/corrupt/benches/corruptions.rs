@@ -16,7 +16,9 @@ fn picture(size: usize) -> Rgb8 {
         for x in 0..size {
             let (u, v) = (x as f32 / size as f32, y as f32 / size as f32);
             let texture = ((x * 7 + y * 13) % 17) as f32 / 17.0 * 0.2;
-            for c in [(9.0 * u).sin() * 0.3 + 0.5, (7.0 * v).cos() * 0.3 + 0.5, (5.0 * (u + v)).sin() * 0.3 + 0.4] {
+            for c in
+                [(9.0 * u).sin() * 0.3 + 0.5, (7.0 * v).cos() * 0.3 + 0.5, (5.0 * (u + v)).sin() * 0.3 + 0.4]
+            {
                 data.push(((c + texture).clamp(0.0, 1.0) * 255.0) as u8);
             }
         }
@@ -29,7 +31,10 @@ fn corruptions(c: &mut Criterion) {
     for (preset, size) in [(Preset::Imagenet, 224), (Preset::Cifar, 32)] {
         let image = picture(size);
         let mut group = c.benchmark_group(preset.name());
-        group.sample_size(10).warm_up_time(Duration::from_millis(200)).measurement_time(Duration::from_millis(600));
+        group
+            .sample_size(10)
+            .warm_up_time(Duration::from_millis(200))
+            .measurement_time(Duration::from_millis(600));
         for corruption in Corruption::all() {
             group.bench_function(BenchmarkId::from_parameter(corruption), |b| {
                 let mut seed = 0;

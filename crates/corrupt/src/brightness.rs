@@ -5,14 +5,10 @@ use dyntta_image::{Rgb8, Stream};
 use crate::level::{Level, Table};
 use crate::raster::{level, unit};
 use crate::registry::{Entry, Resources, Suite};
+use crate::simd::simd;
 
-pub(crate) const ENTRY: Entry = Entry {
-    name: "brightness",
-    summary: "Stronger daylight.",
-    suite: Suite::Common15,
-    random: false,
-    apply,
-};
+pub(crate) const ENTRY: Entry =
+    Entry { name: "brightness", summary: "Stronger daylight.", suite: Suite::Common15, random: false, apply };
 
 /// What is added to V.
 const ADDED: Table<f32> = Table { imagenet: [0.1, 0.2, 0.3, 0.4, 0.5], cifar: [0.05, 0.1, 0.15, 0.2, 0.3] };
@@ -20,18 +16,21 @@ const ADDED: Table<f32> = Table { imagenet: [0.1, 0.2, 0.3, 0.4, 0.5], cifar: [0
 fn apply(image: &Rgb8, at: Level, _: &mut Stream, _: &Resources) -> Rgb8 {
     let added = ADDED.at(at);
     let mut out = image.clone();
-    for pixel in out.data.as_chunks_mut::<3>().0 {
-        // With hue and saturation kept, r, g and b are in proportion to V, their maximum.
-        let value = unit(pixel[0].max(pixel[1]).max(pixel[2]));
-        let brighter = (value + added).min(1.0);
-        if value > 0.0 {
-            let scale = brighter / value;
-            *pixel = pixel.map(|v| level(unit(v) * scale));
-        } else {
-            *pixel = [level(brighter); 3];
+    brighten(out.data.as_chunks_mut().0, added);
+    out
+}
+
+simd! {
+    fn brighten(pixels: &mut [[u8; 3]], added: f32) {
+        for pixel in pixels {
+            // With hue and saturation kept, r, g and b are in proportion to V, their maximum. Black turns grey.
+            let [r, g, b] = pixel.map(unit);
+            let value = r.max(g).max(b);
+            let brighter = (value + added).min(1.0);
+            let (scale, grey) = if value > 0.0 { (brighter / value, 0.0) } else { (0.0, brighter) };
+            *pixel = [level(r * scale + grey), level(g * scale + grey), level(b * scale + grey)];
         }
     }
-    out
 }
 
 #[cfg(test)]

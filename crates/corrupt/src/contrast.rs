@@ -6,13 +6,8 @@ use crate::level::{Level, Table};
 use crate::raster::level;
 use crate::registry::{Entry, Resources, Suite};
 
-pub(crate) const ENTRY: Entry = Entry {
-    name: "contrast",
-    summary: "Flat light.",
-    suite: Suite::Common15,
-    random: false,
-    apply,
-};
+pub(crate) const ENTRY: Entry =
+    Entry { name: "contrast", summary: "Flat light.", suite: Suite::Common15, random: false, apply };
 
 /// What the distance from the mean is multiplied by.
 const FACTOR: Table<f32> = Table { imagenet: [0.4, 0.3, 0.2, 0.1, 0.05], cifar: [0.75, 0.5, 0.4, 0.3, 0.15] };

@@ -31,42 +31,66 @@ pub(crate) fn correlate(source: &Raster, taps: &[Tap], border: Border) -> Raster
             padded.extend_from_slice(&row[x * channels..(x + 1) * channels]);
         }
     }
-    let taps: Vec<(usize, f32)> = taps
-        .iter()
-        .map(|t| {
-            let (x, y) = (left.strict_add_signed(t.dx), above.strict_add_signed(t.dy));
-            (y * stride + x * channels, t.weight)
-        })
-        .collect();
+    // Taps of one weight are added up before they are multiplied: most of a disk has the same weight.
+    let mut groups: Vec<Group> = Vec::new();
+    for tap in taps {
+        let (x, y) = (left.strict_add_signed(tap.dx), above.strict_add_signed(tap.dy));
+        let offset = y * stride + x * channels;
+        match groups.iter_mut().find(|g| g.weight == tap.weight) {
+            Some(group) => group.offsets.push(offset),
+            None => groups.push(Group { weight: tap.weight, offsets: vec![offset] }),
+        }
+    }
     let mut out = Raster::zeros(w, h, channels);
     for y in 0..h {
-        correlate_row(&padded[y * stride..], &taps, out.row_mut(y));
+        correlate_row(&padded[y * stride..], &groups, out.row_mut(y));
     }
     out
 }
 
+/// Taps of the same weight, as offsets into the padded image.
+struct Group {
+    weight: f32,
+    offsets: Vec<usize>,
+}
+
 /// Values that stay in vector registers through a loop over taps.
-const BLOCK: usize = 64;
+const BLOCK: usize = 48;
 
 simd! {
-    fn correlate_row(padded: &[f32], taps: &[(usize, f32)], out: &mut [f32]) {
+    fn correlate_row(padded: &[f32], groups: &[Group], out: &mut [f32]) {
         let n = out.len();
         let (blocks, tail) = out.as_chunks_mut::<BLOCK>();
         for (b, out) in blocks.iter_mut().enumerate() {
+            let at = |offset: usize| -> &[f32; BLOCK] {
+                padded[b * BLOCK + offset..].first_chunk().expect("the image is padded as far as the taps reach")
+            };
             let mut acc = [0.0f32; BLOCK];
-            for &(offset, weight) in taps {
-                let source: &[f32; BLOCK] =
-                    padded[b * BLOCK + offset..].first_chunk().expect("the image is padded as far as the taps reach");
-                for i in 0..BLOCK {
-                    acc[i] += weight * source[i];
+            for Group { weight, offsets } in groups {
+                if let [offset] = offsets[..] {
+                    let source = at(offset);
+                    for i in 0..BLOCK {
+                        acc[i] += weight * source[i];
+                    }
+                } else {
+                    let mut sum = [0.0f32; BLOCK];
+                    for &offset in offsets {
+                        let source = at(offset);
+                        for i in 0..BLOCK {
+                            sum[i] += source[i];
+                        }
+                    }
+                    for i in 0..BLOCK {
+                        acc[i] += weight * sum[i];
+                    }
                 }
             }
             *out = acc;
         }
         let start = n - tail.len();
-        for &(offset, weight) in taps {
-            for (o, &v) in tail.iter_mut().zip(&padded[start + offset..]) {
-                *o += weight * v;
+        for Group { weight, offsets } in groups {
+            for (i, out) in tail.iter_mut().enumerate() {
+                *out += weight * offsets.iter().fold(0.0, |sum, offset| sum + padded[start + i + offset]);
             }
         }
     }
@@ -79,7 +103,8 @@ mod tests {
 
     #[test]
     fn agrees_with_the_definition() {
-        let taps = [(-3, 2, 0.5), (0, 0, 0.25), (4, -1, 0.2), (1, 1, -0.1)].map(|(dx, dy, weight)| Tap { dx, dy, weight });
+        let taps = [(-3, 2, 0.5), (0, 0, 0.25), (4, -1, 0.2), (1, 1, -0.1), (-2, 0, 0.25), (0, 3, 0.25)]
+            .map(|(dx, dy, weight)| Tap { dx, dy, weight });
         for (w, h, channels) in [(1, 1, 3), (1, 7, 3), (31, 17, 3), (70, 5, 1)] {
             let source = noise(w, h, channels, 1);
             for border in [Border::Nearest, Border::Reflect, Border::Mirror] {

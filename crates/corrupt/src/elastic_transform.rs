@@ -5,12 +5,12 @@ use std::f64::consts::PI;
 
 use dyntta_image::{Rgb8, Stream};
 
-use crate::gaussian::{Kernel, blur, half};
+use crate::Preset;
+use crate::gaussian::{Kernel, blur_xy, half};
 use crate::level::{Level, Table};
 use crate::raster::{Border, Raster};
 use crate::registry::{Entry, Resources, Suite};
 use crate::simd::simd;
-use crate::Preset;
 
 pub(crate) const ENTRY: Entry = Entry {
     name: "elastic_transform",
@@ -20,49 +20,80 @@ pub(crate) const ENTRY: Entry = Entry {
     apply,
 };
 
-/// The displacement's factor α, its smoothness σ, and how far the affine map moves its three points: in units of 244 and
-/// 32 px, whatever the image's size.
-const ELASTIC: Table<(f64, f64, f64)> = Table {
+/// Which definition the `imagenet` preset of `elastic_transform` follows; the `cifar` preset has one only.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Elastic {
+    /// Displacements alone, in proportion to the image's size, which keeps their look at any size: what the generator for
+    /// images of any size does, and what the golden figures were measured on.
+    #[default]
+    Proportional,
+    /// That of the published ImageNet-C: an affine map, then displacements, both in units of 244 px whatever the image's
+    /// size. Made for 224×224; smaller images are torn apart.
+    Published,
+}
+
+/// The published displacement's factor α, its smoothness σ, and how far the affine map moves its three points: in units
+/// of 244 and 32 px, whatever the image's size.
+const PUBLISHED: Table<(f64, f64, f64)> = Table {
     imagenet: [(2.0, 0.7, 0.1), (2.0, 0.08, 0.2), (0.05, 0.01, 0.02), (0.07, 0.01, 0.02), (0.12, 0.01, 0.02)],
     cifar: [(0.0, 0.0, 0.08), (0.05, 0.2, 0.07), (0.08, 0.06, 0.06), (0.1, 0.04, 0.05), (0.1, 0.03, 0.03)],
 };
 
+/// The proportional displacement's factor α, in heights of the image. Its σ is [`SHARE`] of the width along x and of the
+/// height along y.
+const PROPORTIONAL: [f64; 5] = [0.0625, 0.08125, 0.10625, 0.125, 0.15];
+const SHARE: f64 = 0.01;
+
 /// Where the displacement's Gaussian is cut, in σ.
 const TRUNCATE: f64 = 3.0;
 
-fn apply(image: &Rgb8, at: Level, stream: &mut Stream, _: &Resources) -> Rgb8 {
-    let unit = match at.preset {
-        Preset::Imagenet => 244.0,
-        Preset::Cifar => 32.0,
-    };
-    let (alpha, sigma, affine) = ELASTIC.at(at);
-    let (alpha, sigma, affine) = (alpha * unit, sigma * unit, affine * unit);
-    let (w, h) = (image.width, image.height);
-
-    let map = Affine::random(w, h, affine, stream);
+fn apply(image: &Rgb8, at: Level, stream: &mut Stream, resources: &Resources) -> Rgb8 {
     let source = Raster::from_rgb8(image);
-    let mut moved = Raster::zeros(w, h, 3);
-    for y in 0..h {
-        let row = moved.row_mut(y).as_chunks_mut::<3>().0;
-        for (x, out) in row.iter_mut().enumerate() {
-            let (sx, sy) = map.at(x as f64, y as f64);
-            *out = bilinear(&source, sx as f32, sy as f32, Border::Mirror);
+    let (w, h) = (image.width, image.height);
+    let unit = match (at.preset, resources.elastic) {
+        (Preset::Imagenet, Elastic::Proportional) => {
+            let alpha = PROPORTIONAL[usize::from(at.severity.get() - 1)] * h as f64;
+            return displace(&source, alpha, (SHARE * w as f64, SHARE * h as f64), stream).to_rgb8();
         }
-    }
+        (Preset::Imagenet, Elastic::Published) => 244.0,
+        (Preset::Cifar, _) => 32.0,
+    };
+    let (alpha, sigma, reach) = PUBLISHED.at(at);
+    let moved = affine(&source, reach * unit, stream);
     if alpha == 0.0 {
         return moved.to_rgb8();
     }
+    displace(&moved, alpha * unit, (sigma * unit, sigma * unit), stream).to_rgb8()
+}
 
+/// The image under a random affine map of `reach` pixels; bilinear, mirrored at its border without repeating it.
+fn affine(source: &Raster, reach: f64, stream: &mut Stream) -> Raster {
+    let map = Affine::random(source.width, source.height, reach, stream);
+    let mut out = Raster::zeros(source.width, source.height, 3);
+    for y in 0..source.height {
+        for (x, out) in out.row_mut(y).as_chunks_mut::<3>().0.iter_mut().enumerate() {
+            let (sx, sy) = map.at(x as f64, y as f64);
+            *out = bilinear(source, sx as f32, sy as f32, Border::Mirror);
+        }
+    }
+    out
+}
+
+/// The image with each pixel taken from elsewhere; bilinear, reflected at its border.
+fn displace(source: &Raster, alpha: f64, sigma: (f64, f64), stream: &mut Stream) -> Raster {
+    let (w, h) = (source.width, source.height);
     let dx = displacement(w, h, sigma, alpha as f32, stream);
     let dy = displacement(w, h, sigma, alpha as f32, stream);
     let mut out = Raster::zeros(w, h, 3);
     for y in 0..h {
         let offsets = dx.row(y).iter().zip(dy.row(y));
-        for ((x, out), (&dx, &dy)) in out.row_mut(y).as_chunks_mut::<3>().0.iter_mut().enumerate().zip(offsets) {
-            *out = bilinear(&moved, x as f32 + dx, y as f32 + dy, Border::Reflect);
+        for ((x, out), (&dx, &dy)) in
+            out.row_mut(y).as_chunks_mut::<3>().0.iter_mut().enumerate().zip(offsets)
+        {
+            *out = bilinear(source, x as f32 + dx, y as f32 + dy, Border::Reflect);
         }
     }
-    out.to_rgb8()
+    out
 }
 
 /// The value at (x, y) of an RGB image.
@@ -131,20 +162,24 @@ impl Affine {
 }
 
 /// A map of displacements in pixels: U(-1, 1) noise, Gaussian filtered with its border reflected, times `alpha`.
-fn displacement(w: usize, h: usize, sigma: f64, alpha: f32, stream: &mut Stream) -> Raster {
+fn displacement(w: usize, h: usize, sigma: (f64, f64), alpha: f32, stream: &mut Stream) -> Raster {
     let noise = (0..w * h).map(|_| (stream.uniform_f32() * 2.0 - 1.0) * alpha).collect();
     let noise = Raster::new(w, h, 1, noise);
     // Above this σ few waves are left, and filtering them is less work than so many taps.
-    if sigma < 6.0 { blur(&noise, &Kernel::new(sigma, TRUNCATE), Border::Reflect) } else { smooth(&noise, sigma) }
+    if sigma.0.min(sigma.1) >= 6.0 {
+        return smooth(&noise, sigma);
+    }
+    let kernel = |sigma| Kernel::new(sigma, TRUNCATE);
+    blur_xy(&noise, &kernel(sigma.0), &kernel(sigma.1), Border::Reflect)
 }
 
-/// [`blur`] with the border reflected, for a σ of several pixels, by way of the cosine transform.
+/// [`blur_xy`] with the border reflected, for a σ of several pixels, by way of the cosine transform.
 ///
 /// A symmetric filter with a reflected border is diagonal in the basis of the DCT-II: the wave `cos(πk(x + ½)/n)` comes
 /// out multiplied by the filter's frequency response at `πk/n`. Waves of which less than [`LEAST`] is left are dropped.
-fn smooth(source: &Raster, sigma: f64) -> Raster {
+fn smooth(source: &Raster, sigma: (f64, f64)) -> Raster {
     let (w, h) = (source.width, source.height);
-    let (across, down) = (waves(w, sigma), waves(h, sigma));
+    let (across, down) = (waves(w, sigma.0), waves(h, sigma.1));
     let (kx, ky) = (across.len() / w, down.len() / h);
 
     // Coefficients: along y first (rows of w), then along x.
@@ -185,7 +220,8 @@ fn waves(n: usize, sigma: f64) -> Vec<f32> {
     let weights = half(sigma, TRUNCATE);
     let response = |k: usize| {
         let omega = PI * k as f64 / n as f64;
-        weights[0] + 2.0 * weights.iter().enumerate().skip(1).map(|(j, w)| w * (omega * j as f64).cos()).sum::<f64>()
+        weights[0]
+            + 2.0 * weights.iter().enumerate().skip(1).map(|(j, w)| w * (omega * j as f64).cos()).sum::<f64>()
     };
     let mut out = Vec::new();
     for k in 0..n {
@@ -227,12 +263,15 @@ mod tests {
 
     #[test]
     fn filtering_waves_is_filtering_pixels() {
-        for (w, h, sigma) in [(96, 70, 19.52), (60, 48, 170.8), (32, 32, 6.4), (1, 9, 170.8), (1, 1, 6.4), (224, 7, 12.0)] {
+        for (w, h, sigma) in
+            [(96, 70, 19.52), (60, 48, 170.8), (32, 32, 6.4), (1, 9, 170.8), (1, 1, 6.4), (224, 7, 12.0)]
+        {
             // α scales both alike; 488 is the greatest there is.
             let mut source = noise(w, h, 1, 5);
             source.data.iter_mut().for_each(|v| *v = (*v * 2.0 - 1.0) * 488.0);
-            let taps = blur(&source, &Kernel::new(sigma, TRUNCATE), Border::Reflect);
-            let difference = rasters_differ_by(&taps, &smooth(&source, sigma));
+            let (across, down) = (Kernel::new(sigma, TRUNCATE), Kernel::new(sigma * 1.25, TRUNCATE));
+            let taps = blur_xy(&source, &across, &down, Border::Reflect);
+            let difference = rasters_differ_by(&taps, &smooth(&source, (sigma, sigma * 1.25)));
             assert!(difference < 0.3, "{w}x{h} sigma {sigma}: {difference} px");
         }
     }

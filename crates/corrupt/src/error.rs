@@ -16,7 +16,9 @@ pub enum Error {
         known: String,
     },
     /// A list of corruptions names none.
-    #[error("the list of corruptions is empty; name a suite (common15, extra4, all19) or corruptions: {known}")]
+    #[error(
+        "the list of corruptions is empty; name a suite (common15, extra4, all19) or corruptions: {known}"
+    )]
     EmptySuite {
         /// All corruptions' names, separated by commas.
         known: String,

@@ -7,13 +7,8 @@ use crate::level::{Level, Table};
 use crate::raster::Raster;
 use crate::registry::{Entry, Resources, Suite};
 
-pub(crate) const ENTRY: Entry = Entry {
-    name: "fog",
-    summary: "Drifting fog.",
-    suite: Suite::Common15,
-    random: true,
-    apply,
-};
+pub(crate) const ENTRY: Entry =
+    Entry { name: "fog", summary: "Drifting fog.", suite: Suite::Common15, random: true, apply };
 
 /// The amount of fog, and by how much the plasma's irregularity falls from one level to the next.
 const FOG: Table<(f32, f32)> = Table {
@@ -57,8 +52,10 @@ fn plasma(size: usize, decay: f32, stream: &mut Stream) -> Vec<f32> {
             let next = (y + step) & mask;
             for x in (0..size).step_by(step) {
                 let right = (x + step) & mask;
-                let corners =
-                    map[y * size + x] + map[y * size + right] + map[next * size + x] + map[next * size + right];
+                let corners = map[y * size + x]
+                    + map[y * size + right]
+                    + map[next * size + x]
+                    + map[next * size + right];
                 map[(y + half) * size + x + half] = corners * 0.25 + deviation();
             }
         }

@@ -43,7 +43,8 @@ mod tests {
     #[test]
     fn a_given_texture_is_cropped_and_weighted() {
         let texture = Rgb8::new(40, 40, (0..1600).flat_map(|i| [(i % 40) as u8, 0, 100]).collect());
-        let resources = Resources { frost: FrostTextures::from_images(vec![texture]).unwrap() };
+        let resources =
+            Resources { frost: FrostTextures::from_images(vec![texture]).unwrap(), ..Resources::default() };
         let frost: Corruption = "frost".parse().unwrap();
         let image = Rgb8::new(8, 4, vec![100; 8 * 4 * 3]);
         let mut stream = Stream::new(0, &[]);
@@ -57,10 +58,12 @@ mod tests {
     #[test]
     fn a_texture_smaller_than_the_image_is_mirrored() {
         let texture = Rgb8::new(2, 1, vec![0, 0, 0, 200, 200, 200]);
-        let resources = Resources { frost: FrostTextures::from_images(vec![texture]).unwrap() };
+        let resources =
+            Resources { frost: FrostTextures::from_images(vec![texture]).unwrap(), ..Resources::default() };
         let frost: Corruption = "frost".parse().unwrap();
         let mut stream = Stream::new(0, &[]);
-        let out = frost.apply_with(&Rgb8::black(6, 3), Preset::Imagenet, Severity::ALL[0], &mut stream, &resources);
+        let out =
+            frost.apply_with(&Rgb8::black(6, 3), Preset::Imagenet, Severity::ALL[0], &mut stream, &resources);
         let row: Vec<u8> = out.data[..18].iter().copied().step_by(3).collect();
         assert_eq!(row, [0, 80, 80, 0, 0, 80]);
     }

@@ -7,13 +7,8 @@ use crate::level::{Level, PerLevel, Table};
 use crate::raster::{Border, Raster};
 use crate::registry::{Entry, Resources, Suite};
 
-pub(crate) const ENTRY: Entry = Entry {
-    name: "gaussian_blur",
-    summary: "A soft lens.",
-    suite: Suite::Extra4,
-    random: false,
-    apply,
-};
+pub(crate) const ENTRY: Entry =
+    Entry { name: "gaussian_blur", summary: "A soft lens.", suite: Suite::Extra4, random: false, apply };
 
 /// σ in pixels.
 const SIGMA: Table<f64> = Table { imagenet: [1.0, 2.0, 3.0, 4.0, 6.0], cifar: [0.4, 0.6, 0.7, 0.8, 1.0] };

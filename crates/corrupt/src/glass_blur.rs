@@ -47,8 +47,8 @@ fn displace(image: &mut Rgb8, reach: usize, stream: &mut Stream) {
         for x in (reach + 1..=w.saturating_sub(reach)).rev() {
             let bits = stream.next_u64();
             // The high and the low half, each scaled to 0..span.
-            let dx = ((bits & 0xffff_ffff) * span >> 32) as usize;
-            let dy = ((bits >> 32) * span >> 32) as usize;
+            let dx = (((bits & 0xffff_ffff) * span) >> 32) as usize;
+            let dy = (((bits >> 32) * span) >> 32) as usize;
             pixels[y * w + x] = pixels[(y + dy - reach) * w + x + dx - reach];
         }
     }

@@ -15,7 +15,8 @@ pub(crate) const ENTRY: Entry = Entry {
 };
 
 /// The fraction of values that are replaced.
-const AMOUNT: Table<f64> = Table { imagenet: [0.03, 0.06, 0.09, 0.17, 0.27], cifar: [0.01, 0.02, 0.03, 0.05, 0.07] };
+const AMOUNT: Table<f64> =
+    Table { imagenet: [0.03, 0.06, 0.09, 0.17, 0.27], cifar: [0.01, 0.02, 0.03, 0.05, 0.07] };
 
 fn apply(image: &Rgb8, at: Level, stream: &mut Stream, _: &Resources) -> Rgb8 {
     let salt_and_pepper = (AMOUNT.at(at) * 4_294_967_296.0) as u32;

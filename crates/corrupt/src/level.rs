@@ -56,7 +56,11 @@ impl Severity {
     /// # Errors
     /// [`Error::Severity`] outside 1..=5.
     pub fn new(value: u8) -> Result<Self, Error> {
-        if (1..=5).contains(&value) { Ok(Self(value)) } else { Err(Error::Severity { found: value.to_string() }) }
+        if (1..=5).contains(&value) {
+            Ok(Self(value))
+        } else {
+            Err(Error::Severity { found: value.to_string() })
+        }
     }
 
     /// The number, 1 to 5.
@@ -83,7 +87,11 @@ impl FromStr for Severity {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self, Error> {
-        text.trim().parse().ok().and_then(|v| Self::new(v).ok()).ok_or_else(|| Error::Severity { found: text.into() })
+        text.trim()
+            .parse()
+            .ok()
+            .and_then(|v| Self::new(v).ok())
+            .ok_or_else(|| Error::Severity { found: text.into() })
     }
 }
 

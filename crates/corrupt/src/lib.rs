@@ -33,6 +33,7 @@ mod registry;
 mod simd;
 mod zoom;
 
+pub use elastic_transform::Elastic;
 pub use error::Error;
 pub use frost_textures::FrostTextures;
 pub use level::{Preset, Severity};

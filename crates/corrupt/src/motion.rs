@@ -6,8 +6,7 @@ use crate::raster::{Border, Raster};
 /// Blurs along a direction, with the image's edge repeated outwards.
 ///
 /// A one-sided Gaussian of `2 · radius + 1` taps: the tap `i` has the weight `exp(-i² / 2σ²)`, normalised, and lies at
-/// `(i cos, i sin)` of `angle` (degrees, 0 along the row), rounded to the nearest pixel with halves towards zero... the
-/// rounding is `ceil(v - 0.5)`.
+/// `(i cos, i sin)` of `angle` (degrees, 0 along the row, clockwise), rounded to the nearest pixel, halves downwards.
 pub(crate) fn blur(source: &Raster, radius: usize, sigma: f64, angle: f64) -> Raster {
     correlate(source, &taps(radius, sigma, angle), Border::Nearest)
 }
@@ -44,6 +43,6 @@ mod tests {
     fn a_trail_longer_than_the_image_repeats_its_edge() {
         let source = Raster::new(2, 1, 1, vec![0.25, 0.75]);
         let out = blur(&source, 20, 15.0, -135.0);
-        assert!(out.data.iter().all(|v| (0.25..=0.75).contains(v)));
+        assert!(out.data.iter().all(|v| (0.249..=0.751).contains(v)));
     }
 }

@@ -17,7 +17,8 @@ pub(crate) const ENTRY: Entry = Entry {
 };
 
 /// The fraction of width and height that is left in between.
-const FRACTION: Table<f64> = Table { imagenet: [0.6, 0.5, 0.4, 0.3, 0.25], cifar: [0.95, 0.9, 0.85, 0.75, 0.65] };
+const FRACTION: Table<f64> =
+    Table { imagenet: [0.6, 0.5, 0.4, 0.3, 0.25], cifar: [0.95, 0.9, 0.85, 0.75, 0.65] };
 
 fn apply(image: &Rgb8, at: Level, _: &mut Stream, _: &Resources) -> Rgb8 {
     let fraction = FRACTION.at(at);

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use dyntta_image::{Rgb8, Stream};
 
 use crate::level::Level;
-use crate::{ENTRIES, Error, FrostTextures, Preset, Severity};
+use crate::{ENTRIES, Elastic, Error, FrostTextures, Preset, Severity};
 
 /// What a corruption's file tells about it.
 pub(crate) struct Entry {
@@ -38,11 +38,14 @@ macro_rules! registry {
 }
 pub(crate) use registry;
 
-/// What corruptions use besides the image and the stream.
+/// What corruptions use besides the image, the parameters and the stream. Build it with
+/// `Resources { frost, ..Resources::default() }`.
 #[derive(Clone, Debug, Default)]
 pub struct Resources {
     /// The textures of `frost`; procedural unless set.
     pub frost: FrostTextures,
+    /// What `elastic_transform` does in the `imagenet` preset.
+    pub elastic: Elastic,
 }
 
 /// One of the corruptions: a handle to copy and compare freely. Prints and parses as its ImageNet-C name.
@@ -209,7 +212,9 @@ fn nearest(name: &str) -> Option<String> {
         .map(Corruption::name)
         .chain(["common15", "extra4", "all19"])
         // "motion" stands for motion_blur, though half of it is missing.
-        .map(|known| (if known.starts_with(&wanted) && wanted.len() > 2 { 1 } else { edits(&wanted, known) }, known))
+        .map(|known| {
+            (if known.starts_with(&wanted) && wanted.len() > 2 { 1 } else { edits(&wanted, known) }, known)
+        })
         .min()
         .filter(|&(distance, known)| distance * 3 <= known.len())
         .map(|(_, known)| known.to_owned())

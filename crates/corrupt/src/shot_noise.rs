@@ -107,7 +107,9 @@ mod tests {
             let counts = usize::from(photons) + 1;
             let mut stream = Stream::new(1, &["guide"]);
             for v in 0..=255u8 {
-                for uniform in [0, 1, u32::MAX, u32::MAX - 1, stream.next_u32(), stream.next_u32() & 0xff00_0000] {
+                for uniform in
+                    [0, 1, u32::MAX, u32::MAX - 1, stream.next_u32(), stream.next_u32() & 0xff00_0000]
+                {
                     let cumulative = &sampler.cumulative[usize::from(v) * counts..][..counts];
                     let k = cumulative.iter().position(|&c| c >= uniform).unwrap();
                     assert_eq!(sampler.draw(v, uniform), sampler.output[k]);

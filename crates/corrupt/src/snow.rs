@@ -57,7 +57,9 @@ fn apply(image: &Rgb8, at: Level, stream: &mut Stream, _: &Resources) -> Rgb8 {
     let layer = flakes(image.width, image.height, &snow, stream);
     let mut out = Raster::from_rgb8(image);
     // The layer turned by 180° is the layer read backwards.
-    for ((pixel, &a), &b) in out.data.as_chunks_mut::<3>().0.iter_mut().zip(&layer.data).zip(layer.data.iter().rev()) {
+    for ((pixel, &a), &b) in
+        out.data.as_chunks_mut::<3>().0.iter_mut().zip(&layer.data).zip(layer.data.iter().rev())
+    {
         let grey = 0.299 * pixel[0] + 0.587 * pixel[1] + 0.114 * pixel[2];
         let white = grey * 1.5 + 0.5;
         for v in pixel {

@@ -6,6 +6,7 @@ use crate::gaussian::{Kernel, blur};
 use crate::level::{Level, PerLevel, Table};
 use crate::raster::{Border, Raster, level};
 use crate::registry::{Entry, Resources, Suite};
+use crate::simd::simd;
 
 pub(crate) const ENTRY: Entry = Entry {
     name: "spatter",
@@ -58,7 +59,8 @@ const MUD: [f32; 3] = [63.0 / 255.0, 42.0 / 255.0, 20.0 / 255.0];
 fn apply(image: &Rgb8, at: Level, stream: &mut Stream, _: &Resources) -> Rgb8 {
     static KERNELS: PerLevel<(Kernel, Kernel)> = PerLevel::new();
     let spatter = SPATTER.at(at);
-    let (soften, outline) = KERNELS.at(at, || (Kernel::new(spatter.blur, 4.0), Kernel::new(spatter.amount, 4.0)));
+    let (soften, outline) =
+        KERNELS.at(at, || (Kernel::new(spatter.blur, 4.0), Kernel::new(spatter.amount, 4.0)));
 
     let (w, h) = (image.width, image.height);
     let noise = (0..w * h).map(|_| spatter.mean + spatter.sigma * stream.normal_f32()).collect();
@@ -97,11 +99,14 @@ fn apply(image: &Rgb8, at: Level, stream: &mut Stream, _: &Resources) -> Rgb8 {
 
 /// How bright the water is: an emboss of the distance to the drops' edges.
 fn relief(drops: &[u8], w: usize, h: usize) -> Vec<f32> {
-    let distance = distance_to_edges(&edges(drops, w, h, 50, 150), w, h);
-    let mut height: Vec<u8> = box_sums(&distance, w, h).iter().map(|v| (v / 9.0) as u8).collect();
+    let mut height = distance_to_edges(&edges(drops, w, h, 50.0, 150.0), w, h);
+    height = box_sums(&height, w, h);
+    let mut height: Vec<u8> = height.iter().map(|v| (v * (1.0 / 9.0)) as i32 as u8).collect();
     equalise(&mut height);
-    let embossed = emboss(&height, w, h);
-    box_sums(&embossed, w, h).iter().map(|v| (v / 9.0).round_ties_even()).collect()
+    let mut light = box_sums(&emboss(&height, w, h), w, h);
+    // The sums are whole, so nothing is half-way between two numbers and adding ½ rounds to nearest.
+    light.iter_mut().for_each(|v| *v = (*v * (1.0 / 9.0) + 0.5) as i32 as f32);
+    light
 }
 
 /// The three rows about each row of a map, mirrored at the border without repeating it, one column more on each side.
@@ -128,24 +133,38 @@ fn for_each_row(map: &[f32], w: usize, h: usize, border: Border, mut f: impl FnM
 
 /// The sums over 3×3 pixels.
 fn box_sums(map: &[f32], w: usize, h: usize) -> Vec<f32> {
-    let mut out = Vec::with_capacity(w * h);
-    for_each_row(map, w, h, Border::Mirror, |_, rows| {
-        out.extend((0..w).map(|x| rows.iter().map(|r| r[x] + r[x + 1] + r[x + 2]).sum::<f32>()));
-    });
+    let mut out = vec![0.0; w * h];
+    for_each_row(map, w, h, Border::Mirror, |y, [a, b, c]| box_row(a, b, c, &mut out[y * w..][..w]));
     out
+}
+
+simd! {
+    fn box_row(a: &[f32], b: &[f32], c: &[f32], out: &mut [f32]) {
+        let w = out.len();
+        let (a, b, c) = (&a[..w + 2], &b[..w + 2], &c[..w + 2]);
+        for x in 0..w {
+            out[x] = (a[x] + a[x + 1] + a[x + 2]) + (b[x] + b[x + 1] + b[x + 2]) + (c[x] + c[x + 1] + c[x + 2]);
+        }
+    }
 }
 
 /// Light from the upper left: correlation with (-2 -1 0; -1 1 1; 0 1 2), cut to `0..=255`.
 fn emboss(height: &[u8], w: usize, h: usize) -> Vec<f32> {
     let map: Vec<f32> = height.iter().map(|&v| f32::from(v)).collect();
-    let mut out = Vec::with_capacity(w * h);
-    for_each_row(&map, w, h, Border::Mirror, |_, [a, b, c]| {
-        out.extend((0..w).map(|x| {
-            let sum = -2.0 * a[x] - a[x + 1] - b[x] + b[x + 1] + b[x + 2] + c[x + 1] + 2.0 * c[x + 2];
-            sum.clamp(0.0, 255.0)
-        }));
-    });
+    let mut out = vec![0.0; w * h];
+    for_each_row(&map, w, h, Border::Mirror, |y, [a, b, c]| emboss_row(a, b, c, &mut out[y * w..][..w]));
     out
+}
+
+simd! {
+    fn emboss_row(a: &[f32], b: &[f32], c: &[f32], out: &mut [f32]) {
+        let w = out.len();
+        let (a, b, c) = (&a[..w + 2], &b[..w + 2], &c[..w + 2]);
+        for x in 0..w {
+            let sum = -2.0 * a[x] - a[x + 1] - b[x] + b[x + 1] + b[x + 2] + c[x + 1] + 2.0 * c[x + 2];
+            out[x] = sum.clamp(0.0, 255.0);
+        }
+    }
 }
 
 /// Histogram equalisation: a level becomes the share of pixels up to it, the least level 0.
@@ -172,24 +191,17 @@ fn equalise(map: &mut [u8]) {
 
 /// Canny's edges (1986): Sobel gradients with the border repeated, |gx| + |gy|, only the maxima across the edge, those
 /// above `high` and what is connected to them above `low`.
-fn edges(image: &[u8], w: usize, h: usize, low: i32, high: i32) -> Vec<bool> {
+fn edges(image: &[u8], w: usize, h: usize, low: f32, high: f32) -> Vec<bool> {
     let map: Vec<f32> = image.iter().map(|&v| f32::from(v)).collect();
-    let mut gradients = Vec::with_capacity(w * h);
-    for_each_row(&map, w, h, Border::Nearest, |_, [a, b, c]| {
-        gradients.extend((0..w).map(|x| {
-            let gx = (a[x + 2] - a[x]) + 2.0 * (b[x + 2] - b[x]) + (c[x + 2] - c[x]);
-            let gy = (c[x] - a[x]) + 2.0 * (c[x + 1] - a[x + 1]) + (c[x + 2] - a[x + 2]);
-            (gx as i32, gy as i32)
-        }));
-    });
+    let mut gradients = vec![(0.0, 0.0); w * h];
     // Magnitudes with a frame of zeros, so that neighbours need no test.
     let stride = w + 2;
-    let mut magnitude = vec![0i32; stride * (h + 2)];
-    for (y, row) in gradients.chunks_exact(w).enumerate() {
-        for (m, (gx, gy)) in magnitude[(y + 1) * stride + 1..].iter_mut().zip(row) {
-            *m = gx.abs() + gy.abs();
-        }
-    }
+    let mut magnitude = vec![0.0; stride * (h + 2)];
+    for_each_row(&map, w, h, Border::Nearest, |y, [a, b, c]| {
+        let (gradients, magnitude) =
+            (&mut gradients[y * w..][..w], &mut magnitude[(y + 1) * stride + 1..][..w]);
+        sobel_row(a, b, c, gradients, magnitude);
+    });
     #[derive(Clone, Copy, PartialEq)]
     enum Edge {
         No,
@@ -207,14 +219,14 @@ fn edges(image: &[u8], w: usize, h: usize, low: i32, high: i32) -> Vec<bool> {
             }
             let (gx, gy) = gradients[y * w + x];
             // Which two neighbours lie across the edge: by the gradient's angle, in sectors of 45°. tan 22.5° = √2 - 1.
-            let (ax, ay) = (gx.abs() as f32, gy.abs() as f32);
+            let (ax, ay) = (gx.abs(), gy.abs());
             let tangent = std::f32::consts::SQRT_2 - 1.0;
             let is_maximum = if ay < ax * tangent {
                 m > magnitude[at - 1] && m >= magnitude[at + 1]
             } else if ay > ax * (tangent + 2.0) {
                 m > magnitude[at - stride] && m >= magnitude[at + stride]
             } else {
-                let (before, after) = if (gx < 0) == (gy < 0) {
+                let (before, after) = if (gx < 0.0) == (gy < 0.0) {
                     (at - stride - 1, at + stride + 1)
                 } else {
                     (at - stride + 1, at + stride - 1)
@@ -242,45 +254,85 @@ fn edges(image: &[u8], w: usize, h: usize, low: i32, high: i32) -> Vec<bool> {
     (0..h).flat_map(|y| edge[(y + 1) * stride + 1..][..w].iter().map(|&e| e == Edge::Yes)).collect()
 }
 
+simd! {
+    /// The Sobel gradients (x, y) of a row, whole numbers, and |x| + |y|.
+    fn sobel_row(a: &[f32], b: &[f32], c: &[f32], gradients: &mut [(f32, f32)], magnitude: &mut [f32]) {
+        let w = magnitude.len();
+        let (a, b, c, gradients) = (&a[..w + 2], &b[..w + 2], &c[..w + 2], &mut gradients[..w]);
+        for x in 0..w {
+            let gx = (a[x + 2] - a[x]) + 2.0 * (b[x + 2] - b[x]) + (c[x + 2] - c[x]);
+            let gy = (c[x] - a[x]) + 2.0 * (c[x + 1] - a[x + 1]) + (c[x + 2] - a[x + 2]);
+            gradients[x] = (gx, gy);
+            magnitude[x] = gx.abs() + gy.abs();
+        }
+    }
+}
+
 /// The distance to the nearest edge, at most 20, by Borgefors' 5×5 chamfer (1986): 1 along a side, 1.4 along a diagonal,
 /// 2.1969 along a knight's move.
 fn distance_to_edges(edges: &[bool], w: usize, h: usize) -> Vec<f32> {
-    const FAR: f32 = 20.0;
-    const NEIGHBOURS: [(isize, isize, f32); 8] = [
-        (-1, 0, 1.0),
-        (0, -1, 1.0),
-        (-1, -1, 1.4),
-        (1, -1, 1.4),
-        (-2, -1, 2.1969),
-        (2, -1, 2.1969),
-        (-1, -2, 2.1969),
-        (1, -2, 2.1969),
-    ];
     // A frame two wide that is far from everything. Distances never exceed FAR, which cuts them as is wanted.
     let stride = w + 4;
     let mut distance = vec![FAR; stride * (h + 4)];
-    let offsets = NEIGHBOURS.map(|(dx, dy, d)| (-(dy * stride as isize + dx), d));
-    for y in 0..h {
-        for x in 0..w {
-            let at = (y + 2) * stride + x + 2;
-            distance[at] = if edges[y * w + x] {
-                0.0
-            } else {
-                offsets.iter().fold(FAR, |least, &(back, d)| least.min(distance[at - back as usize] + d))
-            };
+    for (y, row) in edges.chunks_exact(w).enumerate() {
+        for (d, &edge) in distance[(y + 2) * stride + 2..].iter_mut().zip(row) {
+            *d = if edge { 0.0 } else { FAR };
         }
     }
-    let mut out = vec![0.0; w * h];
-    for y in (0..h).rev() {
-        for x in (0..w).rev() {
-            let at = (y + 2) * stride + x + 2;
-            let least =
-                offsets.iter().fold(distance[at], |least, &(back, d)| least.min(distance[at + back as usize] + d));
-            distance[at] = least;
-            out[y * w + x] = least;
+    // Down and to the right, then up and to the left: each time first what the two rows passed last give, all at once,
+    // then along the row.
+    for y in 2..h + 2 {
+        let (passed, row) = distance.split_at_mut(y * stride);
+        let (second, first) = passed[(y - 2) * stride..].split_at(stride);
+        let row = &mut row[2..2 + w];
+        from_rows(first, second, row);
+        let mut before = FAR;
+        for d in row {
+            before = d.min(before + 1.0);
+            *d = before;
         }
+    }
+    for y in (2..h + 2).rev() {
+        let (row, passed) = distance.split_at_mut((y + 1) * stride);
+        let row = &mut row[y * stride + 2..][..w];
+        from_rows(&passed[..stride], &passed[stride..2 * stride], row);
+        let mut before = FAR;
+        for d in row.iter_mut().rev() {
+            before = d.min(before + 1.0);
+            *d = before;
+        }
+    }
+    let mut out = Vec::with_capacity(w * h);
+    for row in distance[2 * stride..].chunks_exact(stride).take(h) {
+        out.extend_from_slice(&row[2..2 + w]);
     }
     out
+}
+
+/// Where distances are cut.
+const FAR: f32 = 20.0;
+
+simd! {
+    /// Lowers a row's distances to what the row next to it (`first`) and the one after that (`second`) give. Those have two
+    /// more columns on each side.
+    fn from_rows(first: &[f32], second: &[f32], row: &mut [f32]) {
+        const DIAGONAL: f32 = 1.4;
+        const KNIGHT: f32 = 2.1969;
+        let w = row.len();
+        let (first, second) = (&first[..w + 4], &second[..w + 4]);
+        for x in 0..w {
+            let side = first[x + 2] + 1.0;
+            let diagonal = least(first[x + 1], first[x + 3]) + DIAGONAL;
+            let knight = least(least(first[x], first[x + 4]), least(second[x + 1], second[x + 3])) + KNIGHT;
+            row[x] = least(least(row[x], side), least(diagonal, knight));
+        }
+    }
+}
+
+/// `f32::min` without its care for NaN: one instruction.
+#[inline(always)]
+fn least(a: f32, b: f32) -> f32 {
+    if a < b { a } else { b }
 }
 
 #[cfg(test)]
@@ -290,9 +342,10 @@ mod tests {
     #[test]
     fn a_square_has_its_outline_for_an_edge() {
         let (w, h) = (20, 16);
-        let image: Vec<u8> =
-            (0..w * h).map(|i| if (5..15).contains(&(i % w)) && (4..12).contains(&(i / w)) { 200 } else { 0 }).collect();
-        let edges = edges(&image, w, h, 50, 150);
+        let image: Vec<u8> = (0..w * h)
+            .map(|i| if (5..15).contains(&(i % w)) && (4..12).contains(&(i / w)) { 200 } else { 0 })
+            .collect();
+        let edges = edges(&image, w, h, 50.0, 150.0);
         let inside = |x: usize, y: usize| edges[y * w + x];
         // A step has two equal gradients; the first of them is the maximum.
         assert!((6..10).all(|y| inside(4, y) && !inside(5, y) && inside(14, y) && !inside(15, y)));

@@ -15,7 +15,8 @@ pub(crate) const ENTRY: Entry = Entry {
 };
 
 /// σ, as a fraction of the value.
-const SIGMA: Table<f32> = Table { imagenet: [0.15, 0.2, 0.35, 0.45, 0.6], cifar: [0.06, 0.1, 0.12, 0.16, 0.2] };
+const SIGMA: Table<f32> =
+    Table { imagenet: [0.15, 0.2, 0.35, 0.45, 0.6], cifar: [0.06, 0.1, 0.12, 0.16, 0.2] };
 
 fn apply(image: &Rgb8, at: Level, stream: &mut Stream, _: &Resources) -> Rgb8 {
     let sigma = SIGMA.at(at);

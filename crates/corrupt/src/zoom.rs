@@ -103,7 +103,9 @@ mod tests {
             for factor in [1.0, 1.01, 1.3, 2.5, 4.5] {
                 let samples = axis(n, factor);
                 assert_eq!(samples.len(), n);
-                assert!(samples.iter().all(|s| s.high < visible(n, factor) && (0.0..=1.0).contains(&s.fraction)));
+                assert!(
+                    samples.iter().all(|s| s.high < visible(n, factor) && (0.0..=1.0).contains(&s.fraction))
+                );
                 assert!(samples.windows(2).all(|s| s[0].low <= s[1].low));
             }
         }

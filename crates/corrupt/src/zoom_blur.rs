@@ -37,7 +37,10 @@ fn apply(image: &Rgb8, at: Level, _: &mut Stream, _: &Resources) -> Rgb8 {
 /// `1, 1 + step, …`, `ceil((end - 1) / step)` of them in binary arithmetic, as NumPy's `arange` counts: rounding makes
 /// 1.11 and 1.06 themselves appear.
 fn factors(end: f64, step: f64) -> Vec<f64> {
-    (0..((end - 1.0) / step).ceil() as usize).map(|i| 1.0 + i as f64 * step).collect()
+    // NumPy multiplies by the difference of the first two values, which is not quite `step`; 25 · 0.01 is then above 0.25,
+    // and rounding a size goes the other way.
+    let step_taken = (1.0 + step) - 1.0;
+    (0..((end - 1.0) / step).ceil() as usize).map(|i| 1.0 + i as f64 * step_taken).collect()
 }
 
 #[cfg(test)]

@@ -49,7 +49,8 @@ fn deterministic_corruptions_match() {
                     assert!(!complete, "{preset}: {name} is missing");
                     continue;
                 };
-                let (greatest, mean) = differences(&corrupt(&clean, corruption, preset, severity, 0, ""), &golden);
+                let (greatest, mean) =
+                    differences(&corrupt(&clean, corruption, preset, severity, 0, ""), &golden);
                 println!("{preset}.{name}: greatest {greatest}, mean {mean:.3}");
                 compared += 1;
                 // pixelate and zoom_blur are specified to 2 levels mean; they do far better, so hold them there.
@@ -80,13 +81,16 @@ fn random_corruptions_have_their_statistics() {
             for severity in Severity::ALL {
                 let key = format!("{preset}.{corruption}.{severity}");
                 let value = |field: &str| {
-                    golden[&key][field].as_f64().unwrap_or_else(|| panic!("stochastic.json lacks {key}.{field}"))
+                    golden[&key][field]
+                        .as_f64()
+                        .unwrap_or_else(|| panic!("stochastic.json lacks {key}.{field}"))
                 };
                 let (mut rmse, mut shift) = (0.0, 0.0);
                 for seed in 0..SEEDS {
                     let out = corrupt(&clean, corruption, preset, severity, seed, "golden.png");
                     let n = out.data.len() as f64;
-                    let difference = || out.data.iter().zip(&clean.data).map(|(a, b)| f64::from(*a) - f64::from(*b));
+                    let difference =
+                        || out.data.iter().zip(&clean.data).map(|(a, b)| f64::from(*a) - f64::from(*b));
                     rmse += (difference().map(|d| d * d).sum::<f64>() / n).sqrt() / SEEDS as f64;
                     shift += difference().sum::<f64>() / n / SEEDS as f64;
                 }

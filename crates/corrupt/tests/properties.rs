@@ -28,7 +28,9 @@ fn rmse(a: &Rgb8, b: &Rgb8) -> f64 {
 
 fn cases() -> Vec<(Corruption, Preset, Severity)> {
     Corruption::all()
-        .flat_map(|c| Preset::ALL.into_iter().flat_map(move |p| Severity::ALL.into_iter().map(move |s| (c, p, s))))
+        .flat_map(|c| {
+            Preset::ALL.into_iter().flat_map(move |p| Severity::ALL.into_iter().map(move |s| (c, p, s)))
+        })
         .collect()
 }
 
@@ -38,7 +40,11 @@ fn every_size_works_and_is_kept() {
         for image in [picture(width, height), Rgb8::black(width, height), white(width, height)] {
             for (corruption, preset, severity) in cases() {
                 let out = corrupt(&image, corruption, preset, severity, 1, "a.png");
-                assert_eq!((out.width, out.height, out.data.len()), (width, height, width * height * 3), "{corruption}");
+                assert_eq!(
+                    (out.width, out.height, out.data.len()),
+                    (width, height, width * height * 3),
+                    "{corruption}"
+                );
             }
         }
     }
@@ -68,7 +74,8 @@ fn neither_order_nor_threads_change_anything() {
 fn only_random_corruptions_depend_on_the_seed() {
     let image = picture(48, 40);
     for (corruption, preset, severity) in cases() {
-        let [a, b, c] = [(0, "a"), (1, "a"), (0, "b")].map(|(seed, path)| corrupt(&image, corruption, preset, severity, seed, path));
+        let [a, b, c] = [(0, "a"), (1, "a"), (0, "b")]
+            .map(|(seed, path)| corrupt(&image, corruption, preset, severity, seed, path));
         assert_eq!(a != b, corruption.is_random(), "{corruption} {preset} {severity}: seeds");
         assert_eq!(a != c, corruption.is_random(), "{corruption} {preset} {severity}: paths");
     }
@@ -81,7 +88,9 @@ fn the_image_changes_and_the_damage_grows_with_the_severity() {
         for preset in Preset::ALL {
             let damage = Severity::ALL.map(|severity| {
                 let seeds = if corruption.is_random() { 12 } else { 1 };
-                (0..seeds).map(|s| rmse(&image, &corrupt(&image, corruption, preset, severity, s, ""))).sum::<f64>()
+                (0..seeds)
+                    .map(|s| rmse(&image, &corrupt(&image, corruption, preset, severity, s, "")))
+                    .sum::<f64>()
                     / seeds as f64
             });
             assert!(damage.iter().all(|&d| d > 0.2), "{corruption} {preset}: {damage:?}");
@@ -100,11 +109,26 @@ fn the_image_changes_and_the_damage_grows_with_the_severity() {
 #[test]
 fn a_flat_image_stays_flat_under_what_only_moves_pixels() {
     let image = Rgb8::new(37, 29, [201, 77, 3].repeat(37 * 29));
-    for name in ["defocus_blur", "glass_blur", "motion_blur", "zoom_blur", "elastic_transform", "pixelate", "gaussian_blur", "contrast"] {
+    for name in [
+        "defocus_blur",
+        "glass_blur",
+        "motion_blur",
+        "zoom_blur",
+        "elastic_transform",
+        "pixelate",
+        "gaussian_blur",
+        "contrast",
+    ] {
         let corruption: Corruption = name.parse().unwrap();
         for preset in Preset::ALL {
             for severity in Severity::ALL {
-                assert!(corrupt(&image, corruption, preset, severity, 3, "flat") == image, "{name} {preset} {severity}");
+                let out = corrupt(&image, corruption, preset, severity, 3, "flat");
+                if name == "defocus_blur" && preset == Preset::Imagenet && severity.get() >= 4 {
+                    // Two of the published kernels sum to 1.01.
+                    assert!(out.data.iter().zip(&image.data).all(|(a, b)| (*b..=*b + 3).contains(a)));
+                    continue;
+                }
+                assert!(out == image, "{name} {preset} {severity}");
             }
         }
     }
