@@ -42,6 +42,8 @@ pub(crate) struct Band {
 
 /// Floats of padded input one task may hold: half a megabyte.
 const BAND_FLOATS: usize = 128 << 10;
+/// Floats a copied band can be read beyond its end: a tile of vectors.
+pub(crate) const BAND_SLACK: usize = 256;
 /// Tasks wanted, whatever the number of threads (the cut must not depend on it).
 pub(crate) const TASKS: usize = 16;
 /// Fewest pixels worth a task of their own.
@@ -92,6 +94,13 @@ impl Geometry {
     pub fn out_at(&self, n: usize, oy: usize, ox: usize) -> usize {
         let (y, x) = (oy * self.out_step + self.out_y, ox * self.out_step + self.out_x);
         ((n * self.out_h + y) * self.out_w + x) * self.oc
+    }
+
+    /// Columns `lo..hi` of a padded row that lie inside the input, and the input column at `lo`.
+    pub fn inside_columns(&self) -> (usize, usize, usize) {
+        let lo = self.pad_x.clamp(0, self.band_w() as isize);
+        let hi = (self.iw as isize + self.pad_x).clamp(lo, self.band_w() as isize);
+        (lo as usize, hi as usize, (lo - self.pad_x).max(0) as usize)
     }
 
     /// Share of the taps that fall inside the input.
@@ -158,11 +167,8 @@ impl Geometry {
             return (x, self.iw * self.ic);
         }
         let (bh, row) = (self.band_h(rows), self.band_w() * self.ic);
-        let data = buffer.ensure((band.n1 - band.n0) * bh * row);
-        // Columns lo..hi of a band row lie inside the input.
-        let lo = self.pad_x.clamp(0, self.band_w() as isize) as usize;
-        let hi = (self.iw as isize + self.pad_x).clamp(lo as isize, self.band_w() as isize) as usize;
-        let first = lo as isize - self.pad_x;
+        let data = buffer.ensure((band.n1 - band.n0) * bh * row + BAND_SLACK);
+        let (lo, hi, first) = self.inside_columns();
         for n in band.n0..band.n1 {
             for by in 0..bh {
                 let at = ((n - band.n0) * bh + by) * row;
@@ -172,7 +178,7 @@ impl Geometry {
                     to.fill(0.0);
                     continue;
                 }
-                let from = ((n * self.ih + iy as usize) * self.iw + first as usize) * self.ic;
+                let from = ((n * self.ih + iy as usize) * self.iw + first) * self.ic;
                 to[..lo * self.ic].fill(0.0);
                 to[lo * self.ic..hi * self.ic].copy_from_slice(&x[from..from + (hi - lo) * self.ic]);
                 to[hi * self.ic..].fill(0.0);

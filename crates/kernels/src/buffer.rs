@@ -47,6 +47,7 @@ pub(crate) struct Scratch {
     pub extra: Aligned,
     pub in_off: Vec<usize>,
     pub out_off: Vec<usize>,
+    pub extra_off: Vec<usize>,
 }
 
 /// Lends the calling thread's scratch to `f`, which must not hand work to other threads and wait for it.
@@ -55,6 +56,18 @@ pub(crate) fn with_scratch<R>(f: impl FnOnce(&mut Scratch) -> R) -> R {
         static SCRATCH: RefCell<Scratch> = RefCell::default();
     }
     SCRATCH.with(|s| f(&mut s.borrow_mut()))
+}
+
+/// Lends `f` a buffer of `len` floats, whatever is in them. `f` may hand out work and wait: should this thread come back here
+/// meanwhile, it gets another buffer.
+pub(crate) fn with_sums<R>(len: usize, f: impl FnOnce(&mut [f32]) -> R) -> R {
+    thread_local! {
+        static SUMS: RefCell<Aligned> = RefCell::default();
+    }
+    let mut buffer = SUMS.take();
+    let result = f(buffer.ensure(len));
+    SUMS.set(buffer);
+    result
 }
 
 /// A mutable pointer that tasks share, each writing floats no other task touches.

@@ -10,7 +10,7 @@
 
 use crate::band::Geometry;
 use crate::micro::Kernels;
-use crate::pack::{Panels, View, pack};
+use crate::pack::{Panels, Sum, View, pack};
 use crate::simd::{Level, level};
 use crate::{gather, wgrad};
 
@@ -126,14 +126,8 @@ impl Conv2d {
     }
 
     fn view(&self) -> View {
-        let taps = self.kh * self.kw;
-        View {
-            red: self.cin,
-            red_stride: taps,
-            cols: self.cout,
-            col_stride: self.cin * taps,
-            taps: (0..taps).collect(),
-        }
+        let all_taps = self.kh * self.kw;
+        View { cout: self.cout, cin: self.cin, all_taps, sum: Sum::Inputs, taps: (0..all_taps).collect() }
     }
 
     /// The stride-1 pass over the output gradient that fills the input pixels `stride * j + r`, and the weights it
@@ -175,13 +169,10 @@ impl Conv2d {
             out_y: ry,
             out_x: rx,
         };
-        let taps = self.kh * self.kw;
         let view = View {
-            red: self.cout,
-            red_stride: self.cin * taps,
-            cols: self.cin,
-            col_stride: taps,
+            sum: Sum::Outputs,
             taps: ty.iter().flat_map(|y| tx.iter().map(move |x| y * self.kw + x)).collect(),
+            ..self.view()
         };
         Some((geometry, view))
     }
@@ -206,7 +197,7 @@ pub fn pack_forward(conv: &Conv2d, weight: &[f32]) -> PackedWeights {
     conv.check();
     check_len("weight", weight.len(), conv.weight_len(), conv);
     let level = level();
-    PackedWeights { level, shape: conv.shape(), panels: pack(Kernels::of(level).lanes, weight, &conv.view()) }
+    PackedWeights { level, shape: conv.shape(), panels: pack(Kernels::of(level), weight, &conv.view()) }
 }
 
 /// `y = conv(x, weight) + bias`.
@@ -243,13 +234,12 @@ pub fn pack_backward_input(conv: &Conv2d, weight: &[f32]) -> PackedTransposed {
     conv.check();
     check_len("weight", weight.len(), conv.weight_len(), conv);
     let level = level();
-    let lanes = Kernels::of(level).lanes;
     // Any size that has all the phases will do: the weights of a phase do not depend on it.
     let sized = Conv2d { h: conv.h.max(conv.stride), w: conv.w.max(conv.stride), ..*conv };
     let phases = (0..conv.stride * conv.stride)
         .map(|p| {
             let (g, view) = sized.phase(p / conv.stride, p % conv.stride)?;
-            Some((g, pack(lanes, weight, &view)))
+            Some((g, pack(Kernels::of(level), weight, &view)))
         })
         .collect();
     PackedTransposed { level, shape: conv.shape(), stride: conv.stride, pad: conv.pad, phases }

@@ -2,8 +2,9 @@
 
 use crate::band::{Band, Geometry, TASKS, valid_taps};
 use crate::buffer::{Shared, with_scratch};
-use crate::micro::{Gather, Kernels, MAX_ROWS};
+use crate::micro::{Gather, Kernels, MAX_ROWS, Paired};
 use crate::pack::{Block, Panels};
+use crate::planar;
 use rayon::prelude::*;
 use std::ops::Range;
 
@@ -37,23 +38,8 @@ impl Tiles<'_> {
     /// Every offset, with the segments it stands for, must lie within what `a`, `w`, `bias` and `y` point to, and no
     /// other task may touch the outputs.
     unsafe fn run(&self, in_off: &[usize], out_off: &[usize]) {
-        let n = in_off.len();
-        assert_eq!(n, out_off.len());
-        if n == 0 {
-            return;
-        }
-        let (mr, kernel) = self.kernels.gather(self.block.nv, n);
-        let (mut ins, mut outs) = ([0; MAX_ROWS], [0; MAX_ROWS]);
-        for p0 in (0..n).step_by(mr) {
-            let (off, y_off) = if p0 + mr <= n {
-                (in_off[p0..].as_ptr(), out_off[p0..].as_ptr())
-            } else {
-                for i in 0..mr {
-                    ins[i] = in_off[(p0 + i).min(n - 1)];
-                    outs[i] = out_off[(p0 + i).min(n - 1)];
-                }
-                (ins.as_ptr(), outs.as_ptr())
-            };
+        let (mr, kernel) = self.kernels.gather(self.block.nv, in_off.len());
+        each_tile(mr, in_off, out_off, |off, y_off| {
             // SAFETY: `off` and `y_off` hold `mr` offsets; the rest is the caller's promise. The kernel comes from the
             // table of a level this processor has.
             unsafe {
@@ -72,8 +58,66 @@ impl Tiles<'_> {
                     cols: self.block.cols,
                 });
             }
+        });
+    }
+
+    /// As [`Tiles::run`] for pairs of pixels, the second's input `shift` floats on.
+    ///
+    /// # Safety
+    /// As for [`Tiles::run`], for both pixels of each pair; a pixel's channels must be the block's columns.
+    unsafe fn run_pairs(&self, in_off: &[usize], out_off: &[usize], shift: usize) {
+        let (mr, kernel) = self.kernels.paired(in_off.len());
+        each_tile(mr, in_off, out_off, |off, y_off| {
+            // SAFETY: as in `run`.
+            unsafe {
+                kernel(&Paired {
+                    a: self.a,
+                    off,
+                    nseg: self.nseg,
+                    len: self.len,
+                    shift,
+                    a_seg: self.a_seg,
+                    w: self.w,
+                    w_seg: self.w_seg,
+                    bias: self.bias,
+                    y: self.y,
+                    y_off,
+                    cols: self.block.cols,
+                });
+            }
+        });
+    }
+}
+
+/// Calls `f` with pointers to `mr` offsets at a time, the last one repeated to fill the last tile.
+fn each_tile(mr: usize, in_off: &[usize], out_off: &[usize], mut f: impl FnMut(*const usize, *const usize)) {
+    let n = in_off.len();
+    assert_eq!(n, out_off.len());
+    let (mut ins, mut outs) = ([0; MAX_ROWS], [0; MAX_ROWS]);
+    for p0 in (0..n).step_by(mr) {
+        if p0 + mr <= n {
+            f(in_off[p0..].as_ptr(), out_off[p0..].as_ptr());
+        } else {
+            for i in 0..mr {
+                ins[i] = in_off[(p0 + i).min(n - 1)];
+                outs[i] = out_off[(p0 + i).min(n - 1)];
+            }
+            f(ins.as_ptr(), outs.as_ptr());
         }
     }
+}
+
+/// Keeps of each row of `w` offsets the first, the third and so on, and of an odd row the last but one: the first pixels of
+/// the pairs that cover it.
+fn pairs(off: &mut Vec<usize>, w: usize) {
+    let rows = off.len() / w;
+    let count = w.div_ceil(2);
+    for y in 0..rows {
+        for i in 0..count {
+            off[y * count + i] = off[y * w + (2 * i).min(w - 2)];
+        }
+    }
+    off.truncate(rows * count);
 }
 
 /// Cuts the blocks into `parts` runs.
@@ -97,6 +141,9 @@ pub(crate) fn run(
     assert_eq!(x.len(), g.n * g.ih * g.iw * g.ic);
     assert_eq!(y.len(), g.n * g.out_h * g.out_w * g.oc);
     assert_eq!(w.k, g.kh * g.kw * g.ic);
+    if planar::suits(g, w) {
+        return planar::run(kernels, g, x, w, bias, y);
+    }
     let width = w.blocks.iter().map(|b| b.width).sum();
     let bias: Option<Vec<f32>> = bias.map(|b| {
         let mut padded = b.to_vec();
@@ -106,7 +153,8 @@ pub(crate) fn run(
     let bias = bias.as_deref();
     // Pixels a multiple of 4 KiB apart all fall into one cache set; the exact form copies them elsewhere.
     let aliased = g.kh * g.kw == 1 && (g.stride * g.ic).is_multiple_of(1024);
-    let wasteful = g.inside() < if g.n >= EXACT_BATCH { EXACT_INSIDE } else { 0.5 };
+    // Runs too short are not worth copying.
+    let wasteful = g.ic >= 16 && g.inside() < if g.n >= EXACT_BATCH { EXACT_INSIDE } else { 0.5 };
     if aliased || wasteful {
         exact(kernels, g, x, w, bias, y);
     } else {
@@ -130,6 +178,12 @@ fn banded(
         with_scratch(|s| {
             let (a, a_seg) = g.prepare(x, band, &mut s.band, &mut s.in_off);
             g.outputs(band, &mut s.out_off);
+            // One vector of channels, and neighbours that share inputs.
+            let paired = g.oc <= kernels.lanes && g.kw > g.stride && g.ow > 1 && g.out_step == 1;
+            if paired {
+                pairs(&mut s.in_off, g.ow);
+                pairs(&mut s.out_off, g.ow);
+            }
             for block in &w.blocks[columns] {
                 let tiles = Tiles {
                     kernels,
@@ -147,7 +201,13 @@ fn banded(
                 };
                 // SAFETY: `prepare` and `outputs` give offsets within `a` and `y` for the whole kernel; tasks are
                 // disjoint in pixels or in columns.
-                unsafe { tiles.run(&s.in_off, &s.out_off) };
+                unsafe {
+                    if paired {
+                        tiles.run_pairs(&s.in_off, &s.out_off, g.stride * g.ic);
+                    } else {
+                        tiles.run(&s.in_off, &s.out_off);
+                    }
+                }
             }
         });
     };

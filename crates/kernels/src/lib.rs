@@ -17,8 +17,10 @@ mod micro;
 pub mod naive;
 pub mod norm;
 mod pack;
+mod planar;
 pub mod pool;
 pub mod simd;
+mod transpose;
 pub mod upsample;
 mod wgrad;
 

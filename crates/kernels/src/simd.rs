@@ -101,6 +101,10 @@ pub(crate) trait Simd {
     unsafe fn fma(a: Self::V, b: Self::V, c: Self::V) -> Self::V;
     /// a + b
     unsafe fn add(a: Self::V, b: Self::V) -> Self::V;
+    /// Asks for the cache line at `p`, which need not be readable.
+    unsafe fn prefetch(_p: *const f32) {}
+    /// Transposes a square of `LANES` rows, `from_ld` and `to_ld` floats apart.
+    unsafe fn transpose(from: *const f32, from_ld: usize, to: *mut f32, to_ld: usize);
 }
 
 /// Arrays of four floats, which the compiler maps to the target's own vectors.
@@ -140,6 +144,16 @@ impl Simd for Portable {
     #[inline(always)]
     unsafe fn add(a: Self::V, b: Self::V) -> Self::V {
         [a[0] + b[0], a[1] + b[1], a[2] + b[2], a[3] + b[3]]
+    }
+    #[inline(always)]
+    unsafe fn transpose(from: *const f32, from_ld: usize, to: *mut f32, to_ld: usize) {
+        // SAFETY: four rows of four floats on either side.
+        unsafe {
+            let r = [0, 1, 2, 3].map(|i| Self::load(from.add(i * from_ld)));
+            for j in 0..4 {
+                Self::store(to.add(j * to_ld), [r[0][j], r[1][j], r[2][j], r[3][j]]);
+            }
+        }
     }
 }
 
@@ -183,6 +197,34 @@ mod x86 {
         unsafe fn add(a: Self::V, b: Self::V) -> Self::V {
             unsafe { _mm256_add_ps(a, b) }
         }
+        #[inline(always)]
+        unsafe fn prefetch(p: *const f32) {
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(p.cast()) }
+        }
+        #[inline(always)]
+        unsafe fn transpose(from: *const f32, from_ld: usize, to: *mut f32, to_ld: usize) {
+            unsafe {
+                let mut r = [_mm256_setzero_ps(); 8];
+                for i in 0..8 {
+                    r[i] = _mm256_loadu_ps(from.add(i * from_ld));
+                }
+                // q[4 g + j], half L: column 4 L + j of rows 4 g .. 4 g + 4.
+                let mut q = r;
+                for g in 0..2 {
+                    let (a, b) = (4 * g, 4 * g + 2);
+                    let (lo0, hi0) = (_mm256_unpacklo_ps(r[a], r[a + 1]), _mm256_unpackhi_ps(r[a], r[a + 1]));
+                    let (lo1, hi1) = (_mm256_unpacklo_ps(r[b], r[b + 1]), _mm256_unpackhi_ps(r[b], r[b + 1]));
+                    q[a] = _mm256_shuffle_ps::<0x44>(lo0, lo1);
+                    q[a + 1] = _mm256_shuffle_ps::<0xee>(lo0, lo1);
+                    q[a + 2] = _mm256_shuffle_ps::<0x44>(hi0, hi1);
+                    q[a + 3] = _mm256_shuffle_ps::<0xee>(hi0, hi1);
+                }
+                for j in 0..4 {
+                    _mm256_storeu_ps(to.add(j * to_ld), _mm256_permute2f128_ps::<0x20>(q[j], q[4 + j]));
+                    _mm256_storeu_ps(to.add((4 + j) * to_ld), _mm256_permute2f128_ps::<0x31>(q[j], q[4 + j]));
+                }
+            }
+        }
     }
 
     impl Simd for Avx512 {
@@ -211,6 +253,41 @@ mod x86 {
         #[inline(always)]
         unsafe fn add(a: Self::V, b: Self::V) -> Self::V {
             unsafe { _mm512_add_ps(a, b) }
+        }
+        #[inline(always)]
+        unsafe fn prefetch(p: *const f32) {
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(p.cast()) }
+        }
+        #[inline(always)]
+        unsafe fn transpose(from: *const f32, from_ld: usize, to: *mut f32, to_ld: usize) {
+            unsafe {
+                let mut r = [_mm512_setzero_ps(); 16];
+                for i in 0..16 {
+                    r[i] = _mm512_loadu_ps(from.add(i * from_ld));
+                }
+                // q[4 g + j], quarter L: column 4 L + j of rows 4 g .. 4 g + 4.
+                let mut q = r;
+                for g in 0..4 {
+                    let (a, b) = (4 * g, 4 * g + 2);
+                    let (lo0, hi0) = (_mm512_unpacklo_ps(r[a], r[a + 1]), _mm512_unpackhi_ps(r[a], r[a + 1]));
+                    let (lo1, hi1) = (_mm512_unpacklo_ps(r[b], r[b + 1]), _mm512_unpackhi_ps(r[b], r[b + 1]));
+                    q[a] = _mm512_shuffle_ps::<0x44>(lo0, lo1);
+                    q[a + 1] = _mm512_shuffle_ps::<0xee>(lo0, lo1);
+                    q[a + 2] = _mm512_shuffle_ps::<0x44>(hi0, hi1);
+                    q[a + 3] = _mm512_shuffle_ps::<0xee>(hi0, hi1);
+                }
+                for j in 0..4 {
+                    // Even quarters of groups 0, 1 and of 2, 3; then odd ones.
+                    let a = _mm512_shuffle_f32x4::<0x88>(q[j], q[4 + j]);
+                    let b = _mm512_shuffle_f32x4::<0x88>(q[8 + j], q[12 + j]);
+                    let c = _mm512_shuffle_f32x4::<0xdd>(q[j], q[4 + j]);
+                    let d = _mm512_shuffle_f32x4::<0xdd>(q[8 + j], q[12 + j]);
+                    _mm512_storeu_ps(to.add(j * to_ld), _mm512_shuffle_f32x4::<0x88>(a, b));
+                    _mm512_storeu_ps(to.add((4 + j) * to_ld), _mm512_shuffle_f32x4::<0x88>(c, d));
+                    _mm512_storeu_ps(to.add((8 + j) * to_ld), _mm512_shuffle_f32x4::<0xdd>(a, b));
+                    _mm512_storeu_ps(to.add((12 + j) * to_ld), _mm512_shuffle_f32x4::<0xdd>(c, d));
+                }
+            }
         }
     }
 }
