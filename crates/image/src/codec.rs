@@ -11,18 +11,18 @@ use image::metadata::Orientation;
 use image::{
     DynamicImage, ImageDecoder, ImageEncoder, ImageError, ImageFormat, ImageReader, Limits, RgbImage,
 };
-use zune_core::bytestream::ZCursor;
-use zune_core::colorspace::ColorSpace;
-use zune_core::options::DecoderOptions;
 use zune_jpeg::JpegDecoder;
 use zune_jpeg::errors::DecodeErrors;
+use zune_jpeg::zune_core::bytestream::ZCursor;
+use zune_jpeg::zune_core::colorspace::ColorSpace;
+use zune_jpeg::zune_core::options::DecoderOptions;
 
 use crate::{Error, Rgb8};
 
 /// The most pixels a file may announce: 100 million (300 MB decoded), so that a few bytes cannot exhaust the memory.
 pub const MAX_PIXELS: usize = 100_000_000;
 
-/// The quality [`write`] gives a JPEG file.
+/// The quality [`write()`] gives a JPEG file.
 pub const JPEG_QUALITY: u8 = 95;
 
 /// The extensions of the formats that can be read, in lower case.
@@ -54,6 +54,9 @@ pub fn read(path: impl AsRef<Path>) -> Result<Rgb8, Error> {
 /// - Alpha is dropped: the colour under a transparent pixel is what the file stores there.
 /// - 16 bits become 8 as `round(v / 257)`; 1, 2 and 4 bits are spread over `0..=255`.
 /// - Colour profiles and gamma chunks are ignored. Of an animation, the first picture is taken.
+///
+/// PNG, BMP and WebP give Pillow's pixels; JPEG differs from it by the rounding of the cosine transform and of the
+/// enlarged chroma, on a noisy 4:2:0 photo 0.3 levels in the mean and 5 at most.
 ///
 /// A JPEG whose data end before its end-of-image marker, or whose coded data are invalid, is an error rather than
 /// half a picture; stray bytes between two header segments are let pass.
@@ -236,7 +239,8 @@ pub fn encode_png(image: &Rgb8) -> Result<Vec<u8>, Error> {
 }
 
 /// The image as a baseline JPEG file of `quality` 1 to 100 (brought into that range): the tables of ITU T.81 annex K
-/// scaled as the IJG library scales them, and chroma halved both ways (4:2:0), which is what PIL does by default.
+/// scaled as the IJG library scales them, and chroma halved both ways (4:2:0) by averaging, which is what PIL does by
+/// default.
 ///
 /// # Errors
 /// [`Error::Encode`] if a side exceeds 65,535.
@@ -248,6 +252,7 @@ pub fn encode_jpeg(image: &Rgb8, quality: u8) -> Result<Vec<u8>, Error> {
     let mut out = Vec::with_capacity(image.data.len() / 8 + 1024);
     let mut encoder = jpeg_encoder::Encoder::new(&mut out, quality.clamp(1, 100));
     encoder.set_sampling_factor(jpeg_encoder::SamplingFactor::R_4_2_0);
+    encoder.set_chroma_subsampling_method(jpeg_encoder::ChromaSubsamplingMethod::Average);
     encoder
         .encode(&image.data, width, height, jpeg_encoder::ColorType::Rgb)
         .map_err(|e| fail(e.to_string()))?;

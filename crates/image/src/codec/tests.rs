@@ -44,6 +44,15 @@ fn jpeg_round_trip_is_close_and_quality_matters() {
 }
 
 #[test]
+fn a_jpeg_averages_its_chroma() {
+    // Columns in turn reddish and bluish: the chroma of either alone would tint the whole picture.
+    let data = (0..32 * 32).flat_map(|i| if i % 2 == 0 { [200, 50, 50] } else { [50, 50, 200] }).collect();
+    let back = decode(&encode_jpeg(&Rgb8::new(32, 32, data), 90).unwrap(), "x").unwrap();
+    let tint: i64 = back.data.chunks_exact(3).map(|p| i64::from(p[0]) - i64::from(p[2])).sum();
+    assert!(tint.abs() / (32 * 32) < 10, "{tint}");
+}
+
+#[test]
 fn grey_alpha_and_sixteen_bits_follow_the_stated_rules() {
     use image::ExtendedColorType as C;
     let grey = decode(&png(C::L8, 2, 1, &[10, 200]), "x").unwrap();
