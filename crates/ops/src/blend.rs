@@ -1,5 +1,6 @@
 //! The blend: `y = clamp(sum of w_k a_k(x, factor_k), 0, 1)`, forward and backward.
 
+mod fused;
 pub mod reference;
 
 use crate::{Bank, Error, Shape};
@@ -97,7 +98,10 @@ pub fn forward(
     network: Option<&[f32]>,
     out: &mut [f32],
 ) -> Result<(), Error> {
-    reference::forward(bank, shape, image, raw, weights, network, out)
+    let inputs = Inputs::new(bank, shape, image, raw, weights, network)?;
+    length("out", BATCH, shape.batch(), out.len())?;
+    fused::forward(inputs, out);
+    Ok(())
 }
 
 /// The gradients of [`forward`]: from `out` (what it wrote) and `g` = d loss / d `out`, both `[N, 3, H, W]`, fills `grads`.
@@ -118,5 +122,8 @@ pub fn backward(
     g: &[f32],
     grads: Gradients<'_>,
 ) -> Result<(), Error> {
-    reference::backward(bank, shape, image, raw, weights, network, out, g, grads)
+    let inputs = Inputs::new(bank, shape, image, raw, weights, network)?;
+    inputs.check_gradients(out, g, &grads)?;
+    fused::backward(inputs, out, g, grads);
+    Ok(())
 }

@@ -5,6 +5,8 @@
 
 use std::f32::consts::TAU;
 
+use crate::simd::{STRIP, Strip};
+
 /// Keeps the saturation of black finite.
 pub(crate) const EPSILON: f32 = 1e-6;
 
@@ -89,6 +91,56 @@ pub(crate) fn to_rgb_backward(Hsv { h, s, v }: Hsv, g: [f32; 3]) -> Hsv {
         grad.h += g * by_f[k] * 6.0 / TAU;
     }
     grad
+}
+
+/// Hue, saturation and value of a strip of pixels, in the form that the fused path wants.
+pub(crate) struct Strips {
+    /// Value.
+    pub v: Strip,
+    /// Saturation.
+    pub s: Strip,
+    /// Hue in sectors, before the reduction: `-1 <= z <= 5`.
+    pub z: Strip,
+    /// `1 / (V + epsilon)`.
+    pub over_v: Strip,
+    /// `1 / D'`.
+    pub over_d: Strip,
+}
+
+impl Strips {
+    #[inline(always)]
+    pub fn new(x: &[Strip; 3]) -> Self {
+        let zero = [0.0; STRIP];
+        let mut all = Self { v: zero, s: zero, z: zero, over_v: zero, over_d: zero };
+        for i in 0..STRIP {
+            let (r, g, b) = (x[0][i], x[1][i], x[2][i]);
+            let gb_max = if g > b { g } else { b };
+            let gb_min = if g < b { g } else { b };
+            let v = if r > gb_max { r } else { gb_max };
+            let d = v - if r < gb_min { r } else { gb_min };
+            all.v[i] = v;
+            all.over_v[i] = 1.0 / (v + EPSILON);
+            all.s[i] = d * all.over_v[i];
+            all.over_d[i] = 1.0 / if d == 0.0 { 1.0 } else { d };
+            let (first, second) = (r == v, g == v);
+            let difference = if first {
+                g - b
+            } else if second {
+                b - r
+            } else {
+                r - g
+            };
+            let sector = if first {
+                0.0
+            } else if second {
+                2.0
+            } else {
+                4.0
+            };
+            all.z[i] = sector + difference * all.over_d[i];
+        }
+        all
+    }
 }
 
 #[cfg(test)]

@@ -349,11 +349,13 @@ impl Plan {
     /// The weighted sum of the filters applied to three planes, written to `out` (`[3 h][w]`).
     ///
     /// `source(row, buffer)` writes row `row` of the three planes, counted through them. `weights` are those of the bank's
-    /// slots.
+    /// slots. `centre` is a value near the middle of the source's: the transform is of the difference from it, which is
+    /// smaller and so has smaller rounding errors.
     pub fn filter(
         &self,
         parallel: bool,
         weights: &[f32],
+        centre: f32,
         source: impl Fn(usize, &mut [f32]) + Sync,
         out: &mut [f32],
     ) {
@@ -361,7 +363,13 @@ impl Plan {
         with_workspace(|space| {
             let Workspace { by_row, by_column, gains, scratch, .. } = space;
             self.filters.gains(weights, h * w, gains);
-            self.transform_rows(parallel, by_row, scratch, source);
+            let from_centre = |row: usize, to: &mut [f32]| {
+                source(row, to);
+                to.iter_mut().for_each(|x| *x -= centre);
+            };
+            self.transform_rows(parallel, by_row, scratch, from_centre);
+            // A constant image is multiplied by the gain of radius 0.
+            let centre = centre * gains[0] * (h * w) as f32;
             by_column.resize(3 * half * h, Complex::ZERO);
             self.blocks(parallel, by_column, BLOCK * h, scratch, |i, block, scratch| {
                 self.transform_columns(by_row, i * BLOCK, block, scratch);
@@ -396,6 +404,7 @@ impl Plan {
                         &mut scratch.complex[..self.rows_back.get_scratch_len()],
                     );
                     debug_assert!(done.is_ok());
+                    row.iter_mut().for_each(|x| *x += centre);
                 }
             });
         });
@@ -598,7 +607,7 @@ mod tests {
                 |data: &[f32], row: usize, to: &mut [f32]| to.copy_from_slice(&data[row * w..(row + 1) * w]);
             for parallel in [false, true] {
                 let mut out = vec![9.0; n];
-                plan.filter(parallel, &weights, |row, to| rows(&image, row, to), &mut out);
+                plan.filter(parallel, &weights, 0.5, |row, to| rows(&image, row, to), &mut out);
                 for (a, b) in out.iter().zip(&expected) {
                     assert!((a - b).abs() < 2e-6, "{h} x {w}: {a} {b}");
                 }

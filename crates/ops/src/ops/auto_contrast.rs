@@ -10,6 +10,7 @@
 
 use super::{Fused, Op, Sweep, pointwise_backward};
 use crate::View;
+use crate::simd::{STRIP, Strip};
 
 /// Stretches each channel to the full range.
 #[derive(Clone, Copy, Debug)]
@@ -30,6 +31,32 @@ pub(crate) fn table(min: f32, max: f32) -> [f32; 256] {
         let out = ((j as f32 - lo) * 255.0 / (hi - lo + 0.1)).floor() / 255.0;
         if constant { out.clamp(0.0, 1.0) } else { out }
     })
+}
+
+/// The levels of a strip of values.
+#[inline(always)]
+pub(crate) fn strip_levels(x: &Strip) -> [i32; STRIP] {
+    let mut levels = [0; STRIP];
+    for i in 0..STRIP {
+        levels[i] = ((255.0 * x[i]) as i32).clamp(0, 255);
+    }
+    levels
+}
+
+/// Strip kernel of this op and of `equalize`: `acc += table[level]`.
+#[inline(always)]
+pub(crate) fn strip_forward(levels: &[i32; STRIP], table: &[f32; 256], acc: &mut Strip) {
+    for i in 0..STRIP {
+        acc[i] += table[(levels[i] & 255) as usize];
+    }
+}
+
+/// Strip kernel of this op and of `equalize`: `value += g * table[level]`.
+#[inline(always)]
+pub(crate) fn strip_backward(levels: &[i32; STRIP], table: &[f32; 256], g: &Strip, value: &mut Strip) {
+    for i in 0..STRIP {
+        value[i] += g[i] * table[(levels[i] & 255) as usize];
+    }
 }
 
 impl Op for AutoContrast {

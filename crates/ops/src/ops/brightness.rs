@@ -1,11 +1,30 @@
 //! `brightness`: `clamp(x + b, 0, 1)`.
 
 use super::{Fused, Op, Sweep, clamp01, pointwise_backward, pointwise_forward};
+use crate::simd::{self, STRIP, Strip};
 use crate::{Magnitude, Mapping, View};
 
 /// Adds to every value.
 #[derive(Clone, Copy, Debug)]
 pub struct Brightness;
+
+/// Strip kernel: `acc += weight * brightness(x)`.
+#[inline(always)]
+pub(crate) fn strip_forward(x: &Strip, b: f32, weight: f32, acc: &mut Strip) {
+    for i in 0..STRIP {
+        acc[i] += weight * simd::clamp01(x[i] + b);
+    }
+}
+
+/// Strip kernel: `value += g * brightness(x)`, `slope += g * d brightness(x) / db`.
+#[inline(always)]
+pub(crate) fn strip_backward(x: &Strip, g: &Strip, b: f32, value: &mut Strip, slope: &mut Strip) {
+    for i in 0..STRIP {
+        let y = x[i] + b;
+        value[i] += g[i] * simd::clamp01(y);
+        slope[i] += simd::passed(y, g[i]);
+    }
+}
 
 impl Op for Brightness {
     fn name(&self) -> &str {

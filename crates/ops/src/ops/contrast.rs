@@ -1,11 +1,30 @@
 //! `contrast`: `clamp(c * x, 0, 1)`.
 
 use super::{Fused, Op, Sweep, clamp01, pointwise_backward, pointwise_forward};
+use crate::simd::{self, STRIP, Strip};
 use crate::{Magnitude, Mapping, View};
 
 /// Multiplies every value.
 #[derive(Clone, Copy, Debug)]
 pub struct Contrast;
+
+/// Strip kernel: `acc += weight * contrast(x)`.
+#[inline(always)]
+pub(crate) fn strip_forward(x: &Strip, c: f32, weight: f32, acc: &mut Strip) {
+    for i in 0..STRIP {
+        acc[i] += weight * simd::clamp01(c * x[i]);
+    }
+}
+
+/// Strip kernel: `value += g * contrast(x)`, `slope += g * d contrast(x) / dc`.
+#[inline(always)]
+pub(crate) fn strip_backward(x: &Strip, g: &Strip, c: f32, value: &mut Strip, slope: &mut Strip) {
+    for i in 0..STRIP {
+        let y = c * x[i];
+        value[i] += g[i] * simd::clamp01(y);
+        slope[i] += simd::passed(y, g[i] * x[i]);
+    }
+}
 
 impl Op for Contrast {
     fn name(&self) -> &str {

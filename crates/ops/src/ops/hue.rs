@@ -4,11 +4,70 @@ use std::f32::consts::TAU;
 
 use super::{Fused, Op, Sweep};
 use crate::hsv::{self, Hsv};
+use crate::simd::{self, STRIP, Strip};
 use crate::{Magnitude, Mapping, View};
 
 /// Turns the hue.
 #[derive(Clone, Copy, Debug)]
 pub struct Hue;
+
+/// Radians to sectors of the hue.
+const SECTORS: f32 = 6.0 / TAU;
+
+/// How far channel `c` lies below V, in parts of V S, and its slope by the place z in sectors, `0 <= z < 6`.
+///
+/// The sectors' formulas are one trapezium, shifted from channel to channel: with `k = (z + n) mod 6`, n = 5, 3, 1, the
+/// channel is `V - V S clamp(min(k, 4 - k), 0, 1)`.
+#[inline(always)]
+fn depth(z: f32, c: usize) -> (f32, f32) {
+    let k = z + (5.0 - 2.0 * c as f32);
+    let k = if k >= 6.0 { k - 6.0 } else { k };
+    let (rising, falling) = (k, 4.0 - k);
+    let least = if rising < falling { rising } else { falling };
+    let sign = if rising < falling { 1.0 } else { -1.0 };
+    (simd::clamp01(least), simd::passed(least, sign))
+}
+
+/// The turned hue in sectors, `0 <= z < 6`.
+#[inline(always)]
+fn turned(z: f32, f: f32) -> f32 {
+    let z = z + f;
+    let z = if z < 0.0 { z + 6.0 } else { z };
+    if z >= 6.0 { z - 6.0 } else { z }
+}
+
+/// Strip kernel: `acc += weight * hue(x)`.
+#[inline(always)]
+pub(crate) fn strip_forward(hsv: &hsv::Strips, f: f32, weight: f32, acc: &mut [Strip; 3]) {
+    let f = f * SECTORS;
+    for i in 0..STRIP {
+        let z = turned(hsv.z[i], f);
+        let chroma = hsv.v[i] * hsv.s[i];
+        for c in 0..3 {
+            acc[c][i] += weight * (hsv.v[i] - chroma * depth(z, c).0);
+        }
+    }
+}
+
+/// Strip kernel: `value += g * hue(x)`, `slope += g * d hue(x) / df`.
+#[inline(always)]
+pub(crate) fn strip_backward(
+    hsv: &hsv::Strips,
+    g: &[Strip; 3],
+    f: f32,
+    value: &mut Strip,
+    slope: &mut Strip,
+) {
+    let f = f * SECTORS;
+    for i in 0..STRIP {
+        let z = turned(hsv.z[i], f);
+        let chroma = hsv.v[i] * hsv.s[i];
+        let (d0, d1, d2) = (depth(z, 0), depth(z, 1), depth(z, 2));
+        value[i] += (g[0][i] + g[1][i] + g[2][i]) * hsv.v[i]
+            - chroma * (g[0][i] * d0.0 + g[1][i] * d1.0 + g[2][i] * d2.0);
+        slope[i] -= chroma * SECTORS * (g[0][i] * d0.1 + g[1][i] * d1.1 + g[2][i] * d2.1);
+    }
+}
 
 impl Op for Hue {
     fn name(&self) -> &str {

@@ -5,6 +5,7 @@
 
 use super::{Fused, Op, Sweep, pointwise_forward};
 use crate::View;
+use crate::simd::{STRIP, Strip};
 
 /// Takes every value from the largest.
 #[derive(Clone, Copy, Debug)]
@@ -13,6 +14,14 @@ pub struct Invert;
 /// The largest value of the image.
 pub(crate) fn largest(image: View<'_>) -> f32 {
     image.data().iter().copied().fold(f32::NEG_INFINITY, f32::max)
+}
+
+/// Strip kernel: `value += g * invert(x)`. (Forward is linear in x and has no kernel of its own.)
+#[inline(always)]
+pub(crate) fn strip_backward(x: &Strip, g: &Strip, max: f32, value: &mut Strip) {
+    for i in 0..STRIP {
+        value[i] += g[i] * (max - x[i]);
+    }
 }
 
 impl Op for Invert {

@@ -4,7 +4,7 @@
 //! with `cx = (W - 1) / 2`, `cy = (H - 1) / 2`; bilinear, a neighbour outside the image counts 0.
 
 use super::{Fused, Op, Sweep};
-use crate::warp::{self, Motion};
+use crate::warp::{self, Affine, Motion};
 use crate::{Magnitude, Mapping, View};
 
 /// Turns the image.
@@ -22,6 +22,13 @@ fn motion(image: View<'_>, degrees: f32) -> impl Fn(usize, usize) -> Motion {
         let radian = std::f64::consts::PI / 180.0;
         Motion { u: u + cx, v: v + cy, du: -v * radian, dv: u * radian }
     }
+}
+
+/// The sampling places as a map, for the fused path.
+pub(crate) fn affine(h: usize, w: usize, degrees: f32) -> Affine {
+    let (sin, cos) = f64::from(degrees).to_radians().sin_cos();
+    let radian = std::f64::consts::PI / 180.0;
+    Affine::new(h, w, [cos, -sin, sin, cos], [-sin * radian, -cos * radian, cos * radian, -sin * radian])
 }
 
 impl Op for Rotate {

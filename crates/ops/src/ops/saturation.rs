@@ -2,11 +2,53 @@
 
 use super::{Fused, Op, Sweep, clamp01};
 use crate::hsv::{self, Hsv};
+use crate::simd::{self, STRIP, Strip};
 use crate::{Magnitude, Mapping, View};
 
 /// Multiplies the saturation.
 #[derive(Clone, Copy, Debug)]
 pub struct Saturation;
+
+/// What multiplies `V - x` in the saturated `V - A (V - x)`, and d A / df.
+///
+/// In all sectors of the hue the formula comes to `V - S' V / D' (V - x)`, without the hue: below the clamp S' = f S and
+/// D' = D leave `A = f V / (V + epsilon)`, on it `A = V / D'`.
+#[inline(always)]
+fn attraction(hsv: &hsv::Strips, i: usize, f: f32) -> (f32, f32) {
+    let s = f * hsv.s[i];
+    let u = hsv.v[i] * hsv.over_v[i];
+    (if s < 1.0 { f * u } else { hsv.v[i] * hsv.over_d[i] }, simd::passed(s, u))
+}
+
+/// Strip kernel: `acc += weight * saturation(x)`.
+#[inline(always)]
+pub(crate) fn strip_forward(x: &[Strip; 3], hsv: &hsv::Strips, f: f32, weight: f32, acc: &mut [Strip; 3]) {
+    for i in 0..STRIP {
+        let (a, _) = attraction(hsv, i, f);
+        for c in 0..3 {
+            acc[c][i] += weight * (hsv.v[i] - a * (hsv.v[i] - x[c][i]));
+        }
+    }
+}
+
+/// Strip kernel: `value += g * saturation(x)`, `slope += g * d saturation(x) / df`.
+#[inline(always)]
+pub(crate) fn strip_backward(
+    x: &[Strip; 3],
+    hsv: &hsv::Strips,
+    g: &[Strip; 3],
+    f: f32,
+    value: &mut Strip,
+    slope: &mut Strip,
+) {
+    for i in 0..STRIP {
+        let (a, by_f) = attraction(hsv, i, f);
+        let below = [hsv.v[i] - x[0][i], hsv.v[i] - x[1][i], hsv.v[i] - x[2][i]];
+        let sum = g[0][i] * below[0] + g[1][i] * below[1] + g[2][i] * below[2];
+        value[i] += (g[0][i] + g[1][i] + g[2][i]) * hsv.v[i] - a * sum;
+        slope[i] -= by_f * sum;
+    }
+}
 
 impl Op for Saturation {
     fn name(&self) -> &str {

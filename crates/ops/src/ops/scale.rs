@@ -4,7 +4,7 @@
 //! `cy = (H - 1) / 2`; bilinear, a neighbour outside the image counts 0.
 
 use super::{Fused, Op, Sweep};
-use crate::warp::{self, Motion};
+use crate::warp::{self, Affine, Motion};
 use crate::{Magnitude, Mapping, View};
 
 /// Enlarges or shrinks the image.
@@ -20,6 +20,12 @@ fn motion(image: View<'_>, k: f32) -> impl Fn(usize, usize) -> Motion {
         let (u, v) = ((x as f64 - cx) / k, (y as f64 - cy) / k);
         Motion { u: u + cx, v: v + cy, du: -u / k, dv: -v / k }
     }
+}
+
+/// The sampling places as a map, for the fused path.
+pub(crate) fn affine(h: usize, w: usize, k: f32) -> Affine {
+    let k = f64::from(k);
+    Affine::new(h, w, [1.0 / k, 0.0, 0.0, 1.0 / k], [-1.0 / (k * k), 0.0, 0.0, -1.0 / (k * k)])
 }
 
 impl Op for Scale {

@@ -4,6 +4,7 @@
 //! `out = B + f (x - B)`, clamped to `0..=1` where f is outside `(0, 1)`.
 
 use super::{Fused, Op, Sweep, clamp01};
+use crate::simd::{self, STRIP, Strip};
 use crate::{Magnitude, Mapping, View};
 
 /// Blends with a smoothed copy, or away from it.
@@ -37,6 +38,68 @@ fn spread(smoothed: &[f32], h: usize, w: usize, y: usize, x: usize) -> f32 {
         }
     }
     sum as f32
+}
+
+/// Strip kernel: the smoothed values B of the strip of `n` pixels from `start` on; `inner` is 1 where all eight
+/// neighbours exist and 0 on the border.
+#[inline(always)]
+pub(crate) fn strip_smooth(
+    plane: &[f32],
+    w: usize,
+    start: usize,
+    n: usize,
+    x: &Strip,
+    inner: &Strip,
+) -> Strip {
+    let mut b = *x;
+    if n == STRIP && start > w && start + STRIP + w < plane.len() {
+        let row = |p: usize| -> [&Strip; 3] {
+            [p - 1, p, p + 1].map(|p| plane[p..p + STRIP].try_into().expect("a strip"))
+        };
+        let (above, own, below) = (row(start - w), row(start), row(start + w));
+        for i in 0..STRIP {
+            // In the order of `smooth`.
+            let sum = SIDE * above[0][i]
+                + SIDE * above[1][i]
+                + SIDE * above[2][i]
+                + SIDE * own[0][i]
+                + CENTRE * own[1][i]
+                + SIDE * own[2][i]
+                + SIDE * below[0][i]
+                + SIDE * below[1][i]
+                + SIDE * below[2][i];
+            b[i] = if inner[i] > 0.0 { simd::clamp01(sum) } else { x[i] };
+        }
+    } else {
+        for i in 0..n {
+            if inner[i] > 0.0 {
+                b[i] = simd::clamp01(smooth(plane, w, (start + i) / w, (start + i) % w));
+            }
+        }
+    }
+    b
+}
+
+/// Strip kernel: `acc += weight * sharpness(x)`.
+#[inline(always)]
+pub(crate) fn strip_forward(x: &Strip, b: &Strip, f: f32, weight: f32, acc: &mut Strip) {
+    let free = f > 0.0 && f < 1.0;
+    for i in 0..STRIP {
+        let y = b[i] + f * (x[i] - b[i]);
+        acc[i] += weight * if free { y } else { simd::clamp01(y) };
+    }
+}
+
+/// Strip kernel: `value += g * sharpness(x)`, `slope += g * d sharpness(x) / df`.
+#[inline(always)]
+pub(crate) fn strip_backward(x: &Strip, b: &Strip, g: &Strip, f: f32, value: &mut Strip, slope: &mut Strip) {
+    let free = f > 0.0 && f < 1.0;
+    for i in 0..STRIP {
+        let by_f = x[i] - b[i];
+        let y = b[i] + f * by_f;
+        value[i] += g[i] * if free { y } else { simd::clamp01(y) };
+        slope[i] += if free { g[i] * by_f } else { simd::passed(y, g[i] * by_f) };
+    }
 }
 
 impl Op for Sharpness {
