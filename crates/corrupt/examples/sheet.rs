@@ -22,7 +22,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         })
         .collect();
     let mut file = std::io::BufWriter::new(std::fs::File::create(out)?);
-    write!(file, "P6 {} {} 255\n", clean.width * 6, clean.height * rows.len())?;
+    writeln!(file, "P6 {} {} 255", clean.width * 6, clean.height * rows.len())?;
     for row in &rows {
         for y in 0..clean.height {
             for image in row {
@@ -43,7 +43,11 @@ fn picture(size: usize) -> Rgb8 {
             let colour = if (u - 0.75).hypot(v - 0.22) < 0.11 {
                 [250.0, 215.0, 90.0]
             } else if (0.12..0.4).contains(&u) && (0.42..0.85).contains(&v) {
-                if (v * 24.0) as usize % 2 == 0 { [180.0, 70.0, 50.0] } else { [225.0, 190.0, 160.0] }
+                if ((v * 24.0) as usize).is_multiple_of(2) {
+                    [180.0, 70.0, 50.0]
+                } else {
+                    [225.0, 190.0, 160.0]
+                }
             } else if v > hill {
                 [60.0 + 40.0 * v, 120.0 - 30.0 * u, 50.0]
             } else {

@@ -55,7 +55,7 @@ struct Group {
 }
 
 /// Values that stay in vector registers through a loop over taps.
-const BLOCK: usize = 48;
+const BLOCK: usize = 32;
 
 simd! {
     fn correlate_row(padded: &[f32], groups: &[Group], out: &mut [f32]) {

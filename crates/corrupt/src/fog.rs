@@ -16,16 +16,19 @@ const FOG: Table<(f32, f32)> = Table {
     cifar: [(0.2, 3.0), (0.5, 3.0), (0.75, 2.5), (1.0, 2.0), (1.5, 1.75)],
 };
 
+/// The plasma's greatest side. It is periodic, so larger images repeat it, and memory stays bounded.
+const LARGEST: usize = 4096;
+
 fn apply(image: &Rgb8, at: Level, stream: &mut Stream, _: &Resources) -> Rgb8 {
     let (amount, decay) = FOG.at(at);
-    let size = image.width.max(image.height).next_power_of_two();
+    let size = image.width.max(image.height).next_power_of_two().min(LARGEST);
     let plasma = plasma(size, decay, stream);
     let mut out = Raster::from_rgb8(image);
     let brightest = out.data.iter().copied().fold(0.0, f32::max);
     let scale = brightest / (brightest + amount);
     for y in 0..out.height {
-        let plasma = &plasma[y * size..];
-        for (pixel, &fog) in out.row_mut(y).as_chunks_mut::<3>().0.iter_mut().zip(plasma) {
+        let plasma = &plasma[y % size * size..][..size];
+        for (pixel, &fog) in out.row_mut(y).as_chunks_mut::<3>().0.iter_mut().zip(plasma.iter().cycle()) {
             for v in pixel {
                 *v = (*v + amount * fog) * scale;
             }

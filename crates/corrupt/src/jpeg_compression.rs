@@ -6,6 +6,7 @@ use std::sync::LazyLock;
 use dyntta_image::{Rgb8, Stream};
 
 use crate::level::{Level, Table};
+use crate::raster::nearest;
 use crate::registry::{Entry, Resources, Suite};
 use crate::simd::simd;
 
@@ -57,9 +58,10 @@ fn round_trip(image: &Rgb8, quality: u16) -> Rgb8 {
 
     let mut data = vec![0u8; w * h * 3];
     let small = (w.div_ceil(2), h.div_ceil(2));
+    let mut columns = vec![0.0f32; small.0 + 2];
     for (y, out) in data.chunks_exact_mut(w * 3).enumerate() {
         for (plane, line) in chroma.iter().zip(&mut lines) {
-            enlarge(plane, cw, small, y, &mut line[..w]);
+            enlarge(plane, cw, small, y, &mut columns, &mut line[..2 * small.0]);
         }
         to_rgb(&luma[y * pw..][..w], &lines[0], &lines[1], out);
     }
@@ -69,7 +71,7 @@ fn round_trip(image: &Rgb8, quality: u16) -> Rgb8 {
 /// Rounded to nearest, for values from 0 to 255 and somewhat beyond, which are clamped.
 #[inline(always)]
 fn round8(v: f32) -> f32 {
-    ((v.clamp(0.0, 255.0) + 0.5) as i32) as f32
+    nearest(v.clamp(0.0, 255.0)) as f32
 }
 
 simd! {
@@ -89,21 +91,35 @@ simd! {
     }
 }
 
-/// The means of 2×2 values of two rows that follow each other, rounded down and up in turns so that no tint builds up.
-fn halve(lines: &[f32], out: &mut [f32]) {
-    let (upper, lower) = lines.split_at(lines.len() / 2);
-    let (upper, lower) = (upper.as_chunks::<2>().0, lower.as_chunks::<2>().0);
-    for (i, (out, (a, b))) in out.iter_mut().zip(upper.iter().zip(lower)).enumerate() {
-        let bias = if i % 2 == 0 { 0.25 } else { 0.5 };
-        *out = ((a[0] + a[1] + b[0] + b[1]) * 0.25 + bias).floor();
+simd! {
+    /// The means of 2×2 values of two rows that follow each other, halves rounded down and up in turns so that no tint
+    /// builds up.
+    fn halve(lines: &[f32], out: &mut [f32]) {
+        let (upper, lower) = lines.split_at(lines.len() / 2);
+        let (upper, lower) = (upper.as_chunks::<4>().0, lower.as_chunks::<4>().0);
+        for (out, (a, b)) in out.as_chunks_mut::<2>().0.iter_mut().zip(upper.iter().zip(lower)) {
+            // Sums are whole, so an eighth more or less decides the halves and nothing else.
+            *out = [
+                nearest((a[0] + a[1] + b[0] + b[1]) * 0.25 - 0.125) as f32,
+                nearest((a[2] + a[3] + b[2] + b[3]) * 0.25 + 0.125) as f32,
+            ];
+        }
     }
 }
 
-/// Row `y` of a colour plane of `small` (width, height), enlarged twice along both axes into `out`, values plus 128.
+/// Row `y` of a colour plane of `small` (width, height), enlarged twice along both axes into `out` (an even number of
+/// values), values plus 128.
 ///
 /// Each output lies a quarter of an input pixel from its nearest: weights ¾ and ¼ along each axis, the edge repeated.
 /// libjpeg does not interpolate planes up to 2 px wide.
-fn enlarge(plane: &[f32], stride: usize, (w, h): (usize, usize), y: usize, out: &mut [f32]) {
+fn enlarge(
+    plane: &[f32],
+    stride: usize,
+    (w, h): (usize, usize),
+    y: usize,
+    columns: &mut [f32],
+    out: &mut [f32],
+) {
     let near = y / 2;
     let row = |y: usize| &plane[y * stride..][..w];
     if w <= 2 {
@@ -113,18 +129,30 @@ fn enlarge(plane: &[f32], stride: usize, (w, h): (usize, usize), y: usize, out: 
         return;
     }
     let far = if y.is_multiple_of(2) { near.saturating_sub(1) } else { (near + 1).min(h - 1) };
-    let (near, far) = (row(near), row(far));
-    // Sixteenths: whole numbers, so that rounding is exact.
-    let column = |x: usize| 3.0 * near[x] + far[x];
-    let mut before = column(0);
-    let mut this = before;
-    for (x, pair) in out.chunks_mut(2).enumerate() {
-        let after = if x + 1 < w { column(x + 1) } else { this };
-        pair[0] = ((3.0 * this + before + 8.0) * 0.0625).floor() + 128.0;
-        if let Some(right) = pair.get_mut(1) {
-            *right = ((3.0 * this + after + 7.0) * 0.0625).floor() + 128.0;
+    enlarge_row(row(near), row(far), columns, out);
+}
+
+simd! {
+    /// `columns` is for working in: two values more than `near` and `far`.
+    fn enlarge_row(near: &[f32], far: &[f32], columns: &mut [f32], out: &mut [f32]) {
+        // In sixteenths these are whole numbers, so that half of one decides the halves and nothing else: up at the left,
+        // down at the right.
+        const UP: f32 = 1.0 / 32.0;
+        let w = near.len();
+        let columns = &mut columns[..w + 2];
+        for ((c, near), far) in columns[1..].iter_mut().zip(near).zip(far) {
+            *c = 3.0 * near + far;
         }
-        (before, this) = (this, after);
+        columns[0] = columns[1];
+        columns[w + 1] = columns[w];
+        let columns = &columns[..];
+        for (x, pair) in out.as_chunks_mut::<2>().0[..w].iter_mut().enumerate() {
+            let this = 3.0 * columns[x + 1];
+            *pair = [
+                nearest((this + columns[x]) * 0.0625 + UP) as f32 + 128.0,
+                nearest((this + columns[x + 2]) * 0.0625 - UP) as f32 + 128.0,
+            ];
+        }
     }
 }
 
@@ -133,7 +161,7 @@ simd! {
         for (((p, y), cb), cr) in out.as_chunks_mut::<3>().0.iter_mut().zip(luma).zip(cb).zip(cr) {
             let (y, cb, cr) = (y + 128.0, cb - 128.0, cr - 128.0);
             *p = [y + 1.402 * cr, y - 0.344_136_3 * cb - 0.714_136_3 * cr, y + 1.772 * cb]
-                .map(|v| round8(v) as i32 as u8);
+                .map(|v| nearest(v.clamp(0.0, 255.0)) as u8);
         }
     }
 }
@@ -207,7 +235,7 @@ simd! {
             let mut coefficients = forward(&block, cosines);
             let values = coefficients.as_flattened_mut().iter_mut();
             for ((c, &step), &inverse) in values.zip(steps).zip(inverse) {
-                *c = round(*c * inverse) * step;
+                *c = nearest(*c * inverse) as f32 * step;
             }
             let block = backward(&coefficients, cosines);
             for (y, row) in block.iter().enumerate() {
@@ -217,13 +245,6 @@ simd! {
             }
         }
     }
-}
-
-/// Rounded to nearest, halves to even, for magnitudes below 2²²: adding 1.5 · 2²³ leaves no bits for a fraction.
-#[inline(always)]
-fn round(v: f32) -> f32 {
-    const MAGIC: f32 = 12_582_912.0;
-    (v + MAGIC) - MAGIC
 }
 
 /// The DCT along both axes: `out[v][u]`, `v` the vertical frequency.

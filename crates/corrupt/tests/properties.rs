@@ -1,6 +1,6 @@
 //! What holds for every corruption, preset, severity and size.
 
-use dyntta_corrupt::{Corruption, Preset, Severity, corrupt};
+use dyntta_corrupt::{Corruption, Elastic, Preset, Resources, Severity, corrupt, corrupt_with};
 use dyntta_image::{Rgb8, Stream};
 use rayon::prelude::*;
 
@@ -129,6 +129,26 @@ fn a_flat_image_stays_flat_under_what_only_moves_pixels() {
                     continue;
                 }
                 assert!(out == image, "{name} {preset} {severity}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_published_elastic_transform_works_at_every_size_and_differs_in_one_preset_only() {
+    let elastic: Corruption = "elastic_transform".parse().unwrap();
+    let resources = Resources { elastic: Elastic::Published, ..Resources::default() };
+    for (width, height) in [(1, 1), (1, 7), (31, 17), (96, 80)] {
+        let image = picture(width, height);
+        for preset in Preset::ALL {
+            for severity in Severity::ALL {
+                let published = corrupt_with(&image, elastic, preset, severity, 5, "", &resources);
+                assert_eq!((published.width, published.height), (width, height));
+                let same = published == corrupt(&image, elastic, preset, severity, 5, "");
+                assert!(
+                    same == (preset == Preset::Cifar) || width * height < 100,
+                    "{width}x{height} {preset} {severity}"
+                );
             }
         }
     }
