@@ -294,7 +294,7 @@ mod tests {
     use super::*;
     use crate::testing::Folder;
 
-    fn ten_classes() -> (Folder, Dataset) {
+    fn four_classes() -> (Folder, Dataset) {
         let folder = Folder::new();
         for class in 0..4 {
             for i in 0..6 {
@@ -311,7 +311,7 @@ mod tests {
 
     #[test]
     fn a_balanced_limit_is_even_and_keeps_the_order() {
-        let (_folder, set) = ten_classes();
+        let (_folder, set) = four_classes();
         assert_eq!(
             paths(&set.limit_balanced(8).unwrap()),
             ["c0/0.png", "c0/1.png", "c1/0.png", "c1/1.png", "c2/0.png", "c2/1.png", "c3/0.png", "c3/1.png"]
@@ -325,7 +325,7 @@ mod tests {
 
     #[test]
     fn a_limit_of_nothing_is_refused() {
-        let (_folder, set) = ten_classes();
+        let (_folder, set) = four_classes();
         for error in [set.limit_balanced(0).unwrap_err(), set.take(0, 1).unwrap_err()] {
             assert!(error.to_string().ends_with("expected a limit of at least 1 image, found 0"), "{error}");
         }
@@ -333,7 +333,7 @@ mod tests {
 
     #[test]
     fn take_depends_on_seed_and_paths_alone() {
-        let (_folder, set) = ten_classes();
+        let (_folder, set) = four_classes();
         let five = set.take(5, 1).unwrap();
         assert_eq!(five.len(), 5);
         assert_ne!(paths(&five), paths(&set.take(5, 2).unwrap()));
@@ -345,7 +345,7 @@ mod tests {
 
     #[test]
     fn a_split_shares_every_class_and_loses_nothing() {
-        let (_folder, set) = ten_classes();
+        let (_folder, set) = four_classes();
         let (train, validation) = set.split(1.0 / 3.0, 7).unwrap();
         for class in 0..4 {
             assert_eq!(validation.samples.iter().filter(|s| s.class == class).count(), 2);
@@ -360,7 +360,7 @@ mod tests {
 
     #[test]
     fn classes_can_be_put_in_another_order_but_not_changed() {
-        let (_folder, set) = ten_classes();
+        let (_folder, set) = four_classes();
         let order: Vec<String> = ["c3", "c1", "c0", "c2"].map(Into::into).to_vec();
         let turned = set.clone().with_classes(&order).unwrap();
         for (a, b) in set.samples.iter().zip(&turned.samples) {
@@ -371,6 +371,61 @@ mod tests {
             error.ends_with("expected the 3 classes c3, c1, c0, found the 4 classes c0, c1, c2, c3"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn damaged_bytes_never_panic() {
+        let folder = Folder::new();
+        let mut tar = tar::Builder::new(Vec::new());
+        for path in
+            ["set/a/1.png", "set/b/1.png", &format!("set/b/{}.png", "x".repeat(120)), "set/classes.txt"]
+        {
+            let bytes = if path.ends_with("txt") { b"a\nb".to_vec() } else { crate::testing::png(1) };
+            let mut header = tar::Header::new_gnu();
+            header.set_size(bytes.len() as u64);
+            tar.append_data(&mut header, path, bytes.as_slice()).unwrap();
+        }
+        let array = |kind: &str, shape: &str, len: usize| {
+            let text = format!("{{'descr': '{kind}', 'fortran_order': False, 'shape': ({shape}), }}\n");
+            [b"\x93NUMPY\x01\x00".as_slice(), &[text.len() as u8, 0], text.as_bytes(), &vec![1; len]].concat()
+        };
+        let idx = |dimensions: &[u32], len: usize| {
+            let magic = 0x800 + dimensions.len() as u32;
+            let words = std::iter::once(magic).chain(dimensions.iter().copied()).flat_map(u32::to_be_bytes);
+            words.chain(vec![1; len]).collect::<Vec<u8>>()
+        };
+        let files = [
+            ("set.tar", tar.into_inner().unwrap()),
+            ("set.csv", b"path,label\nmnist/train-labels-idx1-ubyte,\"a\"\nset.tar,b\n".to_vec()),
+            ("mnist/train-images-idx3-ubyte", idx(&[5, 4, 3], 60)),
+            ("mnist/train-labels-idx1-ubyte", idx(&[5], 5)),
+            ("c/labels.npy", array("|u1", "5,", 5)),
+            ("c/fog.npy", array("|u1", "5, 2, 2, 3", 60)),
+        ];
+        for (name, bytes) in &files {
+            folder.file(name, bytes);
+        }
+        let mut stream = Stream::new(1, &["damage"]);
+        for (name, bytes) in &files {
+            for round in 0..60 {
+                let mut bad = bytes.clone();
+                for _ in 0..stream.below(4) {
+                    // Mostly where the headers are.
+                    let at = stream.below(if round % 2 == 0 { bad.len().min(128) } else { bad.len() });
+                    bad[at] = stream.next_u32() as u8;
+                }
+                bad.truncate(bad.len() - if round % 5 == 0 { stream.below(bad.len()) } else { 0 });
+                folder.file(name, bad);
+                let path = folder.0.join(name.split('/').next().unwrap());
+                for part in crate::CorruptedSet::open(&path, None).map(|set| set.parts).unwrap_or_default() {
+                    let _ = part.dataset.load(0);
+                }
+                if let Ok(set) = Dataset::open(&path, &Options::default()) {
+                    (0..set.len()).for_each(|i| drop(set.load(i)));
+                }
+            }
+            folder.file(name, bytes);
+        }
     }
 
     #[test]

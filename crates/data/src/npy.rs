@@ -54,7 +54,7 @@ pub(crate) fn open(path: &Path) -> Result<Array, Error> {
     let item = kind.trim_start_matches(|c: char| !c.is_ascii_digit()).parse::<usize>().unwrap_or(0);
     let size = shape.iter().try_fold(item, |product, &d| product.checked_mul(d));
     match size {
-        Some(size) if start + size as u64 == archive.len => {
+        Some(size) if (size as u64).checked_add(start) == Some(archive.len) => {
             Ok(Array { kind: kind.to_string(), archive, shape, start })
         }
         _ => {

@@ -44,17 +44,26 @@ pub(crate) fn index(path: &Path) -> Result<Index, Error> {
 
     let mut tar = tar::Archive::new(&archive.file);
     let (mut images, mut folders, mut lists, mut ignored) = (Vec::new(), Vec::new(), Vec::new(), 0);
-    let mut last = String::from("its first entry");
+    let mut last = None;
     for entry in tar.entries_with_seek().map_err(|e| Error::io(path, "read", e))? {
-        let entry = entry.map_err(|e| damaged(format!("after {last}: {e}")))?;
+        let entry = entry.map_err(|e| match &last {
+            // The library's message quotes the bytes at length.
+            None => damaged(format!("a file that begins {:02x?}", &start[..start.len().min(8)])),
+            Some(last) => damaged(format!("a damaged or truncated header after {last}: {}", e.kind())),
+        })?;
         let Ok(raw) = String::from_utf8(entry.path_bytes().into_owned()) else {
             return Err(Error::layout(
                 path.display(),
                 "names in UTF-8",
-                format!("other bytes, after {last}"),
+                format!("other bytes{}", last.map_or(String::new(), |last| format!(" after {last}"))),
             ));
         };
-        last.clone_from(&raw);
+        last = Some(raw.clone());
+        let (offset, len) = (entry.raw_file_position(), entry.size());
+        if offset.checked_add(len).is_none_or(|end| end > archive.len) {
+            let found = format!("{} (truncated), {raw} ends at {}", archive.len, offset.saturating_add(len));
+            return Err(Error::layout(path.display(), "all its bytes", found));
+        }
         let parts: Vec<&str> = raw.split('/').filter(|p| !p.is_empty() && *p != ".").collect();
         if parts.contains(&"..") {
             return Err(Error::layout(path.display(), "names inside the archive", raw));
@@ -75,11 +84,6 @@ pub(crate) fn index(path: &Path) -> Result<Index, Error> {
         if !(kind.is_file() || kind.is_contiguous()) {
             let found = format!("{raw}, a link or another special entry");
             return Err(Error::layout(path.display(), "images as plain files", found));
-        }
-        let (offset, len) = (entry.raw_file_position(), entry.size());
-        if offset.checked_add(len).is_none_or(|end| end > archive.len) {
-            let found = format!("{} (truncated), {raw} ends at {}", archive.len, offset.saturating_add(len));
-            return Err(Error::layout(path.display(), "all its bytes", found));
         }
         if is_class_list(&name) {
             lists.push((name, offset, len));
@@ -243,7 +247,7 @@ mod tests {
         assert!(fail(&[0x1f, 0x8b, 8, 0]).contains("found a file compressed with gzip"));
         assert!(
             fail(&[b'x'; 2000])
-                .starts_with("T/x.tar: expected an uncompressed tar, found after its first entry")
+                .ends_with("an uncompressed tar, found a file that begins [78, 78, 78, 78, 78, 78, 78, 78]")
         );
         // In the second file's bytes, then in its header.
         let text = fail(&tar[..1024 + 512 + 20]);
@@ -252,7 +256,12 @@ mod tests {
             "{text}"
         );
         let text = fail(&tar[..1024 + 100]);
-        assert!(text.starts_with("T/x.tar: expected an uncompressed tar, found after dog/2.png"), "{text}");
+        assert!(
+            text.starts_with(
+                "T/x.tar: expected an uncompressed tar, found a damaged or truncated header after dog/2.png"
+            ),
+            "{text}"
+        );
         assert!(fail(&tar[..1024]).ends_with("found only one, \"dog\""));
         assert!(fail(&tar_of(&[("a.txt", b"")])).contains("expected images in class folders"));
     }
