@@ -8,11 +8,11 @@
 //!
 //! Results do not depend on the number of threads; they may differ in the last digits between instruction sets.
 
-use crate::band::Geometry;
+use crate::band::{Geometry, valid_outputs};
 use crate::micro::Kernels;
 use crate::pack::{Panels, Sum, View, pack};
 use crate::simd::{Level, level};
-use crate::{gather, wgrad};
+use crate::{gather, planar, wgrad};
 
 /// A convolution's sizes: square stride, square zero padding, one group, no dilation.
 ///
@@ -57,7 +57,7 @@ pub struct PackedTransposed {
     stride: usize,
     pad: usize,
     /// One per phase, y slow.
-    phases: Vec<Option<(Geometry, Panels)>>,
+    phases: Vec<Option<Panels>>,
 }
 
 impl Conv2d {
@@ -178,6 +178,31 @@ impl Conv2d {
     }
 }
 
+/// Drops kernel rows and columns that only ever meet the padding, as most do where images are tiny: they need not be
+/// packed.
+fn crop(mut g: Geometry, mut view: View) -> (Geometry, View) {
+    let used = |k: usize, pad: isize, size: usize, out: usize| {
+        let seen = |t: &usize| {
+            let (lo, hi) = valid_outputs(*t, pad, g.stride, size, out);
+            lo < hi
+        };
+        Some((0..k).find(seen)?..(0..k).rfind(seen)? + 1)
+    };
+    let rows = used(g.kh, g.pad_y, g.ih, g.oh);
+    let columns = used(g.kw, g.pad_x, g.iw, g.ow);
+    if let (Some(ys), Some(xs)) = (rows, columns) {
+        view.taps = ys
+            .clone()
+            .flat_map(|y| xs.clone().map(move |x| (y, x)))
+            .map(|(y, x)| view.taps[y * g.kw + x])
+            .collect();
+        g.pad_y -= ys.start as isize;
+        g.pad_x -= xs.start as isize;
+        (g.kh, g.kw) = (ys.len(), xs.len());
+    }
+    (g, view)
+}
+
 fn out_size(size: usize, k: usize, stride: usize, pad: usize) -> usize {
     let padded = size + 2 * pad;
     if size == 0 || padded < k { 0 } else { (padded - k) / stride + 1 }
@@ -185,6 +210,21 @@ fn out_size(size: usize, k: usize, stride: usize, pad: usize) -> usize {
 
 fn check_len(name: &str, found: usize, expected: usize, conv: &Conv2d) {
     assert_eq!(found, expected, "{name} has {found} floats where {expected} belong ({conv:?})");
+}
+
+fn check_forward(conv: &Conv2d, x: &[f32], bias: Option<&[f32]>, y: &[f32]) {
+    conv.check();
+    check_len("x", x.len(), conv.input_len(), conv);
+    check_len("y", y.len(), conv.output_len(), conv);
+    if let Some(b) = bias {
+        check_len("bias", b.len(), conv.cout, conv);
+    }
+}
+
+fn check_backward_input(conv: &Conv2d, g: &[f32], dx: &[f32]) {
+    conv.check();
+    check_len("g", g.len(), conv.output_len(), conv);
+    check_len("dx", dx.len(), conv.input_len(), conv);
 }
 
 /// Reorders `weight` (OIHW) once for many calls of [`forward_packed`].
@@ -207,20 +247,19 @@ pub fn pack_forward(conv: &Conv2d, weight: &[f32]) -> PackedWeights {
 /// # Panics
 /// If a slice has the wrong length.
 pub fn forward(conv: &Conv2d, x: &[f32], weight: &[f32], bias: Option<&[f32]>, y: &mut [f32]) {
-    forward_packed(conv, x, &pack_forward(conv, weight), bias, y);
+    check_forward(conv, x, bias, y);
+    check_len("weight", weight.len(), conv.weight_len(), conv);
+    let (g, view) = crop(conv.geometry(), conv.view());
+    let kernels = Kernels::of(level());
+    gather::run(kernels, &g, x, &pack(kernels, weight, &view), bias, y);
 }
 
-/// [`forward`] with weights packed before. Runs at the SIMD level they were packed at.
+/// [`forward`] with weights packed before. Runs at the SIMD level they were packed at; the same up to rounding.
 ///
 /// # Panics
 /// If a slice has the wrong length, or the weights were packed for other channels or another kernel size.
 pub fn forward_packed(conv: &Conv2d, x: &[f32], weight: &PackedWeights, bias: Option<&[f32]>, y: &mut [f32]) {
-    conv.check();
-    check_len("x", x.len(), conv.input_len(), conv);
-    check_len("y", y.len(), conv.output_len(), conv);
-    if let Some(b) = bias {
-        check_len("bias", b.len(), conv.cout, conv);
-    }
+    check_forward(conv, x, bias, y);
     assert_eq!(weight.shape, conv.shape(), "weights were packed for another convolution");
     gather::run(Kernels::of(weight.level), &conv.geometry(), x, &weight.panels, bias, y);
 }
@@ -238,8 +277,8 @@ pub fn pack_backward_input(conv: &Conv2d, weight: &[f32]) -> PackedTransposed {
     let sized = Conv2d { h: conv.h.max(conv.stride), w: conv.w.max(conv.stride), ..*conv };
     let phases = (0..conv.stride * conv.stride)
         .map(|p| {
-            let (g, view) = sized.phase(p / conv.stride, p % conv.stride)?;
-            Some((g, pack(Kernels::of(level), weight, &view)))
+            let (_, view) = sized.phase(p / conv.stride, p % conv.stride)?;
+            Some(pack(Kernels::of(level), weight, &view))
         })
         .collect();
     PackedTransposed { level, shape: conv.shape(), stride: conv.stride, pad: conv.pad, phases }
@@ -252,31 +291,58 @@ pub fn pack_backward_input(conv: &Conv2d, weight: &[f32]) -> PackedTransposed {
 /// # Panics
 /// If a slice has the wrong length.
 pub fn backward_input(conv: &Conv2d, g: &[f32], weight: &[f32], dx: &mut [f32]) {
-    backward_input_packed(conv, g, &pack_backward_input(conv, weight), dx);
+    check_backward_input(conv, g, dx);
+    check_len("weight", weight.len(), conv.weight_len(), conv);
+    let kernels = Kernels::of(level());
+    let count = conv.stride * conv.stride;
+    let phases: Vec<(Geometry, Panels)> = (0..count)
+        .filter_map(|p| conv.phase(p / conv.stride, p % conv.stride))
+        .map(|(g, view)| crop(g, view))
+        .map(|(g, view)| (g, pack(kernels, weight, &view)))
+        .collect();
+    let passes: Vec<_> = phases.iter().map(|(g, panels)| (g.clone(), panels)).collect();
+    run_backward_input(kernels, conv, g, &passes, dx);
 }
 
-/// [`backward_input`] with weights packed before. Runs at the SIMD level they were packed at.
+/// [`backward_input`] with weights packed before. Runs at the SIMD level they were packed at; the same up to rounding.
 ///
 /// # Panics
 /// If a slice has the wrong length, or the weights were packed for another convolution.
 pub fn backward_input_packed(conv: &Conv2d, g: &[f32], weight: &PackedTransposed, dx: &mut [f32]) {
-    conv.check();
-    check_len("g", g.len(), conv.output_len(), conv);
-    check_len("dx", dx.len(), conv.input_len(), conv);
+    check_backward_input(conv, g, dx);
     assert!(
         weight.shape == conv.shape() && weight.stride == conv.stride && weight.pad == conv.pad,
         "weights were packed for another convolution"
     );
-    if conv.output_len() == 0 || weight.phases.iter().any(Option::is_none) {
+    let mut passes = Vec::with_capacity(weight.phases.len());
+    for (p, phase) in weight.phases.iter().enumerate() {
+        if let (Some(panels), Some((g, _))) = (phase, conv.phase(p / conv.stride, p % conv.stride)) {
+            passes.push((g, panels));
+        }
+    }
+    run_backward_input(Kernels::of(weight.level), conv, g, &passes, dx);
+}
+
+fn run_backward_input(
+    kernels: &'static Kernels,
+    conv: &Conv2d,
+    g: &[f32],
+    passes: &[(Geometry, &Panels)],
+    dx: &mut [f32],
+) {
+    let nothing = conv.output_len() == 0;
+    // Input pixels that no tap reaches.
+    if nothing || passes.len() < conv.stride * conv.stride {
         dx.fill(0.0);
     }
-    if conv.output_len() == 0 {
+    if nothing {
         return;
     }
-    for (p, phase) in weight.phases.iter().enumerate() {
-        let Some((_, panels)) = phase else { continue };
-        if let Some((g_phase, _)) = conv.phase(p / conv.stride, p % conv.stride) {
-            gather::run(Kernels::of(weight.level), &g_phase, g, panels, None, dx);
+    if passes.iter().all(|(pass, panels)| planar::suits(pass, panels)) {
+        planar::run(kernels, passes, g, None, dx);
+    } else {
+        for (pass, panels) in passes {
+            gather::run(kernels, pass, g, panels, None, dx);
         }
     }
 }

@@ -142,7 +142,7 @@ pub(crate) fn run(
     assert_eq!(y.len(), g.n * g.out_h * g.out_w * g.oc);
     assert_eq!(w.k, g.kh * g.kw * g.ic);
     if planar::suits(g, w) {
-        return planar::run(kernels, g, x, w, bias, y);
+        return planar::run(kernels, &[(g.clone(), w)], x, bias, y);
     }
     let width = w.blocks.iter().map(|b| b.width).sum();
     let bias: Option<Vec<f32>> = bias.map(|b| {

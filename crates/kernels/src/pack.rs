@@ -133,7 +133,7 @@ pub(crate) fn pack(kernels: &Kernels, w: &[f32], view: &View) -> Panels {
     } else {
         parts.into_iter().for_each(one);
     }
-    let planar = if 2 * view.cols() <= kernels.lanes && view.taps.len() > 1 {
+    let planar = if 2 * view.cols() <= kernels.lanes.max(6) && view.taps.len() > 1 {
         pack_planar(kernels, w, view)
     } else {
         Vec::new()

@@ -21,7 +21,7 @@ const PART_FLOATS: usize = 4 << 20;
 /// Tasks below which the parts of the pixels are cut further.
 const FEW: usize = 8;
 /// Share of taps inside the input below which each tap gets its own list of pixels.
-const EXACT_INSIDE: f64 = 0.9;
+const EXACT_INSIDE: f64 = 0.8;
 
 /// Output gradients of a few blocks of columns for a chunk of pixels, side by side in cache lines of their own.
 struct Columns<'a> {
