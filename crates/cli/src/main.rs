@@ -1,3 +1,59 @@
-//! The dyntta command.
+//! The `dyntta` command: a thin shell over the library crates.
 
-fn main() {}
+mod demo;
+mod enhance;
+mod eval;
+mod progress;
+mod train;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use dyntta_train::Stop;
+
+/// Robustness for a frozen image classifier: an enhancer that sets fifty augmentations anew for every image.
+#[derive(Parser)]
+#[command(version, propagate_version = true, max_term_width = 110)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// The whole story on built-in data: train, freeze, enhance, measure. No network, no arguments needed.
+    Demo(demo::Args),
+    /// Train an enhancer in front of a frozen classifier.
+    Train(Box<train::Args>),
+    /// Measure a classifier on clean and corrupted images, with and without an enhancer.
+    Eval(Box<eval::Args>),
+    /// Enhance image files.
+    Enhance(enhance::Args),
+}
+
+fn main() -> ExitCode {
+    // clap prints usage errors itself and exits with 2.
+    let cli = Cli::parse();
+    let stop = Stop::default();
+    let handler = stop.clone();
+    let installed = ctrlc::set_handler(move || {
+        if handler.requested() {
+            std::process::exit(1);
+        }
+        eprintln!("\nstopping at the next safe point; once more to stop at once");
+        handler.request();
+    });
+    let result = installed.map_err(anyhow::Error::from).and_then(|()| match cli.command {
+        Command::Demo(args) => demo::run(args, &stop),
+        Command::Train(args) => train::run(*args, &stop),
+        Command::Eval(args) => eval::run(*args, &stop),
+        Command::Enhance(args) => enhance::run(args, &stop),
+    });
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,1 +1,23 @@
-//! Networks of dyntta: control net, SK-UNet, DynTTA and frozen classifiers.
+//! Networks of dyntta: the control network, the SK-UNet, DynTTA and frozen classifiers, as Burn modules; the weight
+//! files they come from; and the glue that makes native kernels operations of Burn.
+
+pub mod checkpoint;
+mod cifar_resnet;
+pub mod classifier;
+mod enhancer;
+mod error;
+mod init;
+pub mod layers;
+pub mod ops;
+mod resnet;
+mod skunet;
+pub mod weights;
+
+pub use cifar_resnet::CifarResNet;
+pub use classifier::{Arch, Classifier, ClassifierNet};
+pub use enhancer::{DynTta, Enhanced, Enhancer};
+pub use error::{Error, Mismatch};
+pub use init::Init;
+pub use layers::{Mode, Normalisation};
+pub use resnet::{Depth, ResNet};
+pub use skunet::SkUnet;

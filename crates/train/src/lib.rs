@@ -1,1 +1,21 @@
-//! Training and evaluation of enhancers.
+//! Training and evaluation of enhancers in front of a frozen classifier.
+
+mod control;
+pub mod demo;
+mod error;
+mod evaluate;
+mod fit;
+mod images;
+pub mod picture;
+mod recipe;
+pub mod report;
+mod run;
+mod state;
+
+pub use control::{Progress, Silent, Stop};
+pub use error::Error;
+pub use evaluate::{Corrupted, Evaluation, Plan, Score, Scores, evaluate};
+pub use fit::{EpochMetrics, METRICS, RunFolder, cross_entropy, fit};
+pub use images::{Geometry, Setting, TrainingImages, images};
+pub use recipe::{OptimizerKind, Recipe, Schedule};
+pub use run::{Resolved, SETTINGS, TrainSettings, TrainSummary, check_classes, train_enhancer, train_on};

@@ -1,0 +1,142 @@
+//! `dyntta enhance`.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use burn::tensor::{Device, Tensor, TensorData};
+use dyntta_image::{Rgb8, encode_jpeg, encode_png, is_image_name, read, write_atomic};
+use dyntta_nn::{Enhancer, Mode, checkpoint};
+use dyntta_train::Stop;
+
+use crate::progress;
+
+#[derive(clap::Args)]
+pub struct Args {
+    /// Image files, or folders of them
+    #[arg(required = true)]
+    input: Vec<PathBuf>,
+    /// A run's folder or a weight file
+    #[arg(long, value_name = "RUN|FILE")]
+    enhancer: PathBuf,
+    /// Folder for the enhanced files
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// png, or jpeg:Q with a quality Q of 1 to 100
+    #[arg(long, default_value = "png", value_parser = format)]
+    format: Format,
+    /// Side of the view that the control network looks at; 0 for the image itself [default: the size it was trained at]
+    #[arg(long, value_name = "S")]
+    control_size: Option<usize>,
+}
+
+#[derive(Clone, Copy)]
+enum Format {
+    Png,
+    Jpeg(u8),
+}
+
+fn format(text: &str) -> Result<Format, String> {
+    let quality = |q: &str| q.parse().ok().filter(|q| (1..=100).contains(q));
+    match text.split_once(':') {
+        None if text == "png" => Ok(Format::Png),
+        None if text == "jpeg" => Ok(Format::Jpeg(90)),
+        Some(("jpeg", q)) if quality(q).is_some() => Ok(Format::Jpeg(quality(q).expect("checked"))),
+        _ => Err("expected png, jpeg or jpeg:Q with Q from 1 to 100".into()),
+    }
+}
+
+/// The files to enhance with the names to write, which must differ.
+fn jobs(args: &Args) -> Result<Vec<(PathBuf, PathBuf)>> {
+    let mut files = Vec::new();
+    for input in &args.input {
+        if input.is_dir() {
+            let mut inside: Vec<PathBuf> = std::fs::read_dir(input)
+                .and_then(|entries| entries.map(|e| Ok(e?.path())).collect())
+                .with_context(|| format!("{}", input.display()))?;
+            inside
+                .retain(|p| p.is_file() && p.file_name().and_then(|n| n.to_str()).is_some_and(is_image_name));
+            inside.sort();
+            if inside.is_empty() {
+                bail!("{}: expected image files, found none", input.display());
+            }
+            files.extend(inside);
+        } else {
+            files.push(input.clone());
+        }
+    }
+    let extension = match args.format {
+        Format::Png => "png",
+        Format::Jpeg(_) => "jpg",
+    };
+    let mut names: HashMap<PathBuf, PathBuf> = HashMap::new();
+    let mut jobs = Vec::new();
+    for file in files {
+        let stem = file.file_stem().with_context(|| format!("{}: not a file name", file.display()))?;
+        let mut name = stem.to_owned();
+        name.push(".");
+        name.push(extension);
+        let out = args.out.join(name);
+        if let Some(other) = names.insert(out.clone(), file.clone()) {
+            bail!("{} and {} would both be written to {}", other.display(), file.display(), out.display());
+        }
+        jobs.push((file, out));
+    }
+    Ok(jobs)
+}
+
+pub fn run(args: Args, stop: &Stop) -> Result<()> {
+    let jobs = jobs(&args)?;
+    let device = Device::flex();
+    let (enhancer, config) = checkpoint::load(&args.enhancer, &device)?;
+    let trained = config.as_ref().map(|c| c.control_size.unwrap_or(c.image_size[0]));
+    let control = match args.control_size {
+        Some(0) => None,
+        Some(size) => Some(size),
+        None => trained,
+    };
+    let enhancer = match enhancer {
+        Enhancer::DynTta(dyntta) => Enhancer::DynTta(dyntta.with_control_size(control)),
+        urie => urie,
+    };
+    std::fs::create_dir_all(&args.out).with_context(|| format!("{}", args.out.display()))?;
+    let mut progress = progress::new();
+    progress.begin("enhancing", jobs.len() as u64, 0);
+    let mut failures = Vec::new();
+    for (i, (file, out)) in jobs.iter().enumerate() {
+        stop.check()?;
+        if let Err(error) = enhance(&enhancer, file, out, args.format, &device) {
+            // What goes wrong on one file leaves the others be.
+            failures.push(format!("{error:#}"));
+        }
+        progress.update(i as u64 + 1, &out.display().to_string());
+    }
+    progress.end(&format!(
+        "{} of {} files written to {}",
+        jobs.len() - failures.len(),
+        jobs.len(),
+        args.out.display()
+    ));
+    if !failures.is_empty() {
+        bail!(
+            "{} of {} files could not be enhanced:\n  {}",
+            failures.len(),
+            jobs.len(),
+            failures.join("\n  ")
+        );
+    }
+    Ok(())
+}
+
+fn enhance(enhancer: &Enhancer, file: &Path, out: &Path, format: Format, device: &Device) -> Result<()> {
+    let image = read(file)?;
+    let (w, h) = (image.width, image.height);
+    let x = Tensor::from_data(TensorData::new(image.to_planar(), [1, 3, h, w]), device);
+    let y = enhancer.forward(x, Mode::Eval).into_data().try_to_vec::<f32>().expect("images are f32");
+    let image = Rgb8::from_planar(w, h, &y);
+    let bytes = match format {
+        Format::Png => encode_png(&image)?,
+        Format::Jpeg(quality) => encode_jpeg(&image, quality)?,
+    };
+    Ok(write_atomic(out, &bytes)?)
+}

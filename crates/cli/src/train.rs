@@ -1,0 +1,211 @@
+//! `dyntta train`.
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use anyhow::{Result, bail};
+use clap::ValueEnum;
+use dyntta_nn::checkpoint::{Method, WEIGHTS};
+use dyntta_train::{OptimizerKind, Schedule, Setting, Stop, TrainSettings, train_enhancer};
+
+use crate::progress::{self, clock, peak_mib};
+
+#[derive(Clone, Copy, ValueEnum)]
+enum MethodArg {
+    /// The control network with the bank of augmentations.
+    Dyntta,
+    /// The SK-UNet alone.
+    Urie,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum SettingArg {
+    /// Training images go through the fifteen common corruptions.
+    Nonblind,
+    /// Training images stay clean.
+    Clean,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum OptimizerArg {
+    Sgd,
+    Adam,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum ScheduleArg {
+    Constant,
+    Cosine,
+    /// Halved every 10 epochs.
+    Step,
+}
+
+#[derive(clap::Args)]
+pub struct Args {
+    /// Labelled images: a folder D/<class>/*, a .tar of one, a CIFAR binary, idx or CUB-200 folder, or a CSV path,label
+    #[arg(long, value_name = "D")]
+    data: Option<PathBuf>,
+    /// The classifier's weights: .pth, .pt, .th or .safetensors
+    #[arg(long, value_name = "W")]
+    classifier: Option<PathBuf>,
+    /// The classifier's architecture, such as cifar-resnet20 or resnet50 [default: told by the weights' keys]
+    #[arg(long)]
+    arch: Option<String>,
+    /// Mean of each channel that the classifier's input is normalised by [default: ImageNet's]
+    #[arg(long, value_name = "R,G,B", value_parser = triple)]
+    mean: Option<[f32; 3]>,
+    /// Standard deviation of each channel [default: ImageNet's]
+    #[arg(long, value_name = "R,G,B", value_parser = triple)]
+    std: Option<[f32; 3]>,
+    /// Which enhancer [default: dyntta]
+    #[arg(long, value_enum)]
+    method: Option<MethodArg>,
+    /// What the training images go through [default: nonblind]
+    #[arg(long, value_enum)]
+    setting: Option<SettingArg>,
+    /// Folder for checkpoint, config, metrics and state
+    #[arg(long, value_name = "RUN")]
+    out: PathBuf,
+    /// imagenet (224 px, the paper's recipe) or cifar (32 px, Adam) [default: imagenet]
+    #[arg(long)]
+    preset: Option<String>,
+    /// Side of the training images in pixels [default: the preset's]
+    #[arg(long)]
+    size: Option<usize>,
+    /// Passes over the data [default: 60; cifar: 10]
+    #[arg(long)]
+    epochs: Option<usize>,
+    /// Images a step [default: 64]
+    #[arg(long)]
+    batch_size: Option<usize>,
+    /// Learning rate at the start [default: 1e-4, URIE 1e-3; cifar: 1e-3]
+    #[arg(long)]
+    lr: Option<f64>,
+    /// [default: sgd; cifar: adam]
+    #[arg(long, value_enum)]
+    optimizer: Option<OptimizerArg>,
+    /// How the learning rate changes [default: step; cifar: cosine]
+    #[arg(long, value_enum)]
+    schedule: Option<ScheduleArg>,
+    /// L2 weight decay [default: 1e-3; cifar: 0]
+    #[arg(long)]
+    weight_decay: Option<f64>,
+    /// Momentum of SGD [default: 0.9]
+    #[arg(long)]
+    momentum: Option<f64>,
+    /// Limit on the gradient's global norm, 0 for none [default: none; cifar: 1]
+    #[arg(long)]
+    clip: Option<f64>,
+    /// Names every random stream of the run [default: 0]
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Train on N images only, as many of each class
+    #[arg(long, value_name = "N")]
+    limit: Option<usize>,
+    /// A trained URIE (run or weight file) to start DynTTA's SK-UNet from
+    #[arg(long, value_name = "RUN")]
+    urie: Option<PathBuf>,
+    /// torchvision ResNet-18 weights to start the control network from
+    #[arg(long, value_name = "W")]
+    control_weights: Option<PathBuf>,
+    /// Let the control network look at a view of S pixels a side [default: at the image itself]
+    #[arg(long, value_name = "S")]
+    control_size: Option<usize>,
+    /// Another bank: augmentations in order, separated by commas [default: the paper's fifty]
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    bank: Option<Vec<String>>,
+    /// Where to compute
+    #[arg(long, default_value = "cpu", value_parser = ["cpu"])]
+    device: String,
+    /// TOML file with any of these settings by their flag's name; flags win
+    #[arg(long, value_name = "F.toml")]
+    config: Option<PathBuf>,
+    /// Continue the run in RUN exactly where it stopped; its settings need not be given again
+    #[arg(long)]
+    resume: bool,
+}
+
+/// Three numbers separated by commas.
+pub fn triple(text: &str) -> Result<[f32; 3], String> {
+    let values: Result<Vec<f32>, _> = text.split(',').map(|v| v.trim().parse()).collect();
+    values
+        .ok()
+        .and_then(|v| v.try_into().ok())
+        .ok_or_else(|| "expected three numbers such as 0.5,0.5,0.5".into())
+}
+
+impl Args {
+    fn settings(&self) -> TrainSettings {
+        TrainSettings {
+            data: self.data.clone(),
+            classifier: self.classifier.clone(),
+            arch: self.arch.clone(),
+            mean: self.mean,
+            std: self.std,
+            method: self.method.map(|m| match m {
+                MethodArg::Dyntta => Method::Dyntta,
+                MethodArg::Urie => Method::Urie,
+            }),
+            setting: self.setting.map(|s| match s {
+                SettingArg::Nonblind => Setting::NonBlind,
+                SettingArg::Clean => Setting::Clean,
+            }),
+            preset: self.preset.clone(),
+            size: self.size,
+            limit: self.limit,
+            urie: self.urie.clone(),
+            control_weights: self.control_weights.clone(),
+            control_size: self.control_size,
+            bank: self.bank.clone(),
+            epochs: self.epochs,
+            batch_size: self.batch_size,
+            optimizer: self.optimizer.map(|o| match o {
+                OptimizerArg::Sgd => OptimizerKind::Sgd,
+                OptimizerArg::Adam => OptimizerKind::Adam,
+            }),
+            lr: self.lr,
+            schedule: self.schedule.map(|s| match s {
+                ScheduleArg::Constant => Schedule::Constant,
+                ScheduleArg::Cosine => Schedule::Cosine,
+                ScheduleArg::Step => Schedule::Step,
+            }),
+            weight_decay: self.weight_decay,
+            momentum: self.momentum,
+            clip: self.clip,
+            seed: self.seed,
+        }
+    }
+}
+
+pub fn run(args: Args, stop: &Stop) -> Result<()> {
+    let mut settings = args.settings();
+    if let Some(path) = &args.config {
+        settings = settings.or(TrainSettings::read_toml(path)?);
+    }
+    if args.resume {
+        settings = settings.or(TrainSettings::read_run(&args.out)?);
+    }
+    if settings.data.is_none() || settings.classifier.is_none() {
+        bail!("--data and --classifier are needed (as flags or in --config)");
+    }
+    let started = Instant::now();
+    let mut progress = progress::new();
+    let summary = train_enhancer(&settings, &args.out, args.resume, stop, &mut *progress)?;
+    for epoch in &summary.epochs {
+        println!(
+            "epoch {}: loss {:.4}, accuracy {:.4}, {:.1} ms an image",
+            epoch.epoch,
+            epoch.loss,
+            epoch.accuracy,
+            1e3 * epoch.seconds / epoch.images as f64
+        );
+    }
+    let memory = peak_mib().map(|mib| format!(", peak memory {mib} MiB")).unwrap_or_default();
+    println!(
+        "{} trained in {}{memory}: {}",
+        summary.config.method,
+        clock(started.elapsed().as_secs_f64()),
+        args.out.join(WEIGHTS).display()
+    );
+    Ok(())
+}

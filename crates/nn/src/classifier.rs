@@ -1,0 +1,181 @@
+//! Frozen classifiers: which architectures there are, how their weights are told apart, and what they are fed.
+
+use std::path::Path;
+use std::str::FromStr;
+
+use burn::module::Module;
+use burn::tensor::{Device, Tensor};
+
+use crate::cifar_resnet::CifarResNet;
+use crate::error::Error;
+use crate::init::Init;
+use crate::layers::{Mode, Normalisation};
+use crate::ops::plain::to_nhwc;
+use crate::resnet::{Depth, ResNet};
+use crate::weights::{self, StateDict};
+
+/// A classifier's architecture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arch {
+    /// A CIFAR ResNet with this many blocks a stage, `6n + 2` layers.
+    CifarResNet(usize),
+    /// A torchvision ResNet.
+    ResNet(Depth),
+}
+
+impl Arch {
+    const RESNETS: [(&str, Depth); 3] =
+        [("resnet18", Depth::D18), ("resnet34", Depth::D34), ("resnet50", Depth::D50)];
+
+    /// What a message lists as the names there are.
+    pub fn known() -> String {
+        let mut names = vec!["cifar-resnetN (N = 6n + 2: 8, 14, 20, 32, 44, 56, 110 …)".to_owned()];
+        names.extend(Self::RESNETS.map(|(name, _)| name.to_owned()));
+        names.join(", ")
+    }
+
+    /// The architecture that these weights are of, as far as their keys tell.
+    pub fn detect(dict: &StateDict) -> Option<Self> {
+        let blocks = |layer: &str| {
+            (0..).take_while(|i| dict.contains_key(&format!("{layer}.{i}.conv1.weight"))).count()
+        };
+        if dict.contains_key("linear.weight") && !dict.contains_key("layer4.0.conv1.weight") {
+            let n = blocks("layer1");
+            return (n > 0 && blocks("layer2") == n && blocks("layer3") == n).then_some(Self::CifarResNet(n));
+        }
+        let depth = match (dict.contains_key("layer1.0.conv3.weight"), blocks("layer1"), blocks("layer3")) {
+            (false, 2, 2) => Depth::D18,
+            (false, 3, 6) => Depth::D34,
+            (true, 3, 6) => Depth::D50,
+            _ => return None,
+        };
+        dict.contains_key("fc.weight").then_some(Self::ResNet(depth))
+    }
+
+    fn last_layer(self) -> &'static str {
+        match self {
+            Self::CifarResNet(_) => "linear.weight",
+            Self::ResNet(_) => "fc.weight",
+        }
+    }
+}
+
+impl FromStr for Arch {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self, Error> {
+        if let Some((_, depth)) = Self::RESNETS.iter().find(|(known, _)| *known == name) {
+            return Ok(Self::ResNet(*depth));
+        }
+        let layers = name.strip_prefix("cifar-resnet").and_then(|n| n.parse::<usize>().ok());
+        match layers {
+            Some(n) if n >= 8 && n <= 1202 && (n - 2).is_multiple_of(6) => Ok(Self::CifarResNet((n - 2) / 6)),
+            _ => Err(Error::UnknownArch { name: name.to_owned(), known: Self::known() }),
+        }
+    }
+}
+
+impl std::fmt::Display for Arch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::CifarResNet(n) => write!(f, "cifar-resnet{}", 6 * n + 2),
+            Self::ResNet(depth) => {
+                let (name, _) =
+                    Self::RESNETS.iter().find(|(_, d)| d == depth).expect("every depth has a name");
+                f.write_str(name)
+            }
+        }
+    }
+}
+
+/// The network of a classifier.
+#[derive(Module, Debug)]
+pub enum ClassifierNet {
+    /// A CIFAR ResNet.
+    Cifar(CifarResNet),
+    /// A torchvision ResNet.
+    ResNet(ResNet),
+}
+
+impl ClassifierNet {
+    /// A fresh network.
+    pub fn new(init: &Init, arch: Arch, classes: usize) -> Self {
+        match arch {
+            Arch::CifarResNet(blocks) => Self::Cifar(CifarResNet::new(init, blocks, classes)),
+            Arch::ResNet(depth) => Self::ResNet(ResNet::new(init, depth, classes)),
+        }
+    }
+
+    /// Normalised `[n, h, w, 3]` to logits `[n, classes]`.
+    pub fn forward(&self, x: Tensor<4>, mode: Mode) -> Tensor<2> {
+        match self {
+            Self::Cifar(net) => net.forward(x, mode),
+            Self::ResNet(net) => net.forward(x, mode),
+        }
+    }
+}
+
+/// A frozen classifier: gradients flow through it to the image, never into it.
+#[derive(Clone, Debug)]
+pub struct Classifier {
+    net: ClassifierNet,
+    arch: Arch,
+    classes: usize,
+    normalisation: Normalisation,
+}
+
+impl Classifier {
+    /// Reads a classifier's weights; the architecture is told by the keys where it is not given.
+    ///
+    /// # Errors
+    /// If the file is not readable, or its weights do not fit the architecture: every difference is listed.
+    pub fn load(
+        path: &Path,
+        arch: Option<Arch>,
+        normalisation: Normalisation,
+        device: &Device,
+    ) -> Result<Self, Error> {
+        let dict = weights::read(path)?;
+        let Some(arch) = arch.or_else(|| Arch::detect(&dict)) else {
+            let some: Vec<_> = dict.keys().take(5).cloned().collect();
+            return Err(Error::Format {
+                path: path.to_owned(),
+                expected: format!(
+                    "the weights of a known architecture ({}); name one with --arch",
+                    Arch::known()
+                ),
+                found: format!("{} tensors: {}, …", dict.len(), some.join(", ")),
+            });
+        };
+        // Without its last layer the network is not this one: let `load` list what is wrong.
+        let classes = dict.get(arch.last_layer()).and_then(|e| e.shape.first().copied()).unwrap_or(1000);
+        let init = Init::new("classifier", 0, &device.clone().without_autodiff());
+        let net = weights::load(ClassifierNet::new(&init, arch, classes), &dict, path, &arch.to_string())?;
+        Ok(Self { net, arch, classes, normalisation })
+    }
+
+    /// A classifier over a trained network.
+    pub fn new(net: ClassifierNet, arch: Arch, classes: usize, normalisation: Normalisation) -> Self {
+        Self { net: net.valid(), arch, classes, normalisation }
+    }
+
+    /// The architecture.
+    pub fn arch(&self) -> Arch {
+        self.arch
+    }
+
+    /// The number of classes.
+    pub fn classes(&self) -> usize {
+        self.classes
+    }
+
+    /// What the images are normalised by.
+    pub fn normalisation(&self) -> Normalisation {
+        self.normalisation
+    }
+
+    /// Images `[n, 3, h, w]` in `0..=1` to logits `[n, classes]`.
+    pub fn forward(&self, images: Tensor<4>) -> Tensor<2> {
+        self.net.forward(self.normalisation.apply(to_nhwc(images)), Mode::Eval)
+    }
+}

@@ -1,0 +1,103 @@
+use std::path::PathBuf;
+
+/// What can go wrong with networks and weight files.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A file could not be read.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A file could not be written.
+    #[error(transparent)]
+    Write(#[from] dyntta_image::Error),
+    /// A file is not what its use asks for.
+    #[error("{}: expected {expected}, found {found}", path.display())]
+    Format {
+        /// The file.
+        path: PathBuf,
+        /// What should be there.
+        expected: String,
+        /// What is there.
+        found: String,
+    },
+    /// Weights do not fit the network.
+    #[error("{}: the weights do not fit {network}{}", path.display(), mismatch)]
+    Mismatch {
+        /// The file.
+        path: PathBuf,
+        /// The network.
+        network: String,
+        /// What does not fit.
+        mismatch: Mismatch,
+    },
+    /// An architecture name is not known.
+    #[error("unknown architecture `{name}`; known are {known}")]
+    UnknownArch {
+        /// The name given.
+        name: String,
+        /// The names there are.
+        known: String,
+    },
+    /// The bank of a checkpoint or config is not usable.
+    #[error("{context}: {message}")]
+    Bank {
+        /// Where it stands.
+        context: String,
+        /// What is wrong with it.
+        message: String,
+    },
+}
+
+impl Error {
+    /// An [`Error::Io`] for `path`.
+    pub fn io(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::Io { path, source }
+    }
+}
+
+/// How a set of weights differs from what a network has.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Mismatch {
+    /// Keys that the network has and the weights lack.
+    pub missing: Vec<String>,
+    /// Keys that the weights have and the network lacks.
+    pub unexpected: Vec<String>,
+    /// Keys of another shape: key, the network's shape, the weights' shape.
+    pub shapes: Vec<(String, Vec<usize>, Vec<usize>)>,
+}
+
+impl Mismatch {
+    /// Whether there is no difference.
+    pub fn is_empty(&self) -> bool {
+        self.missing.is_empty() && self.unexpected.is_empty() && self.shapes.is_empty()
+    }
+}
+
+impl std::fmt::Display for Mismatch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        const SHOWN: usize = 12;
+        let mut list = |title: &str, lines: Vec<String>| {
+            if lines.is_empty() {
+                return Ok(());
+            }
+            write!(f, "\n  {title} ({}):", lines.len())?;
+            for line in lines.iter().take(SHOWN) {
+                write!(f, "\n    {line}")?;
+            }
+            if lines.len() > SHOWN {
+                write!(f, "\n    … and {} more", lines.len() - SHOWN)?;
+            }
+            Ok(())
+        };
+        list("missing keys", self.missing.clone())?;
+        list("unexpected keys", self.unexpected.clone())?;
+        let shapes = self.shapes.iter();
+        list("other shapes", shapes.map(|(k, e, f)| format!("{k}: expected {e:?}, found {f:?}")).collect())
+    }
+}

@@ -1,0 +1,235 @@
+//! Hand-written forward and backward passes as Burn operations on the CPU backend.
+//!
+//! A [`Function`] works on plain slices; [`apply`] runs it on tensors and, where a gradient is wanted, records it in
+//! the autodiff graph. Everything native goes through here, so no kernel knows about Burn's graph.
+
+use std::any::Any;
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use burn::backend::autodiff::checkpoint::base::Checkpointer;
+use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
+use burn::backend::autodiff::grads::Gradients;
+use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+use burn::backend::flex::FlexTensor;
+use burn::backend::tensor::FloatTensor;
+use burn::backend::{Autodiff, Backend, Dispatch, DispatchDevice, Flex, backend_extension};
+use burn::tensor::{Tensor, TensorData};
+
+/// A contiguous tensor as a function sees it.
+#[derive(Clone, Copy)]
+pub struct View<'a> {
+    /// The extent of each dimension.
+    pub shape: &'a [usize],
+    /// The values, row-major.
+    pub data: &'a [f32],
+}
+
+/// What a forward pass leaves for the backward pass besides inputs and output.
+pub type Saved = Option<Arc<dyn Any + Send + Sync>>;
+
+/// What a forward pass makes.
+pub struct Output {
+    /// The extent of each dimension.
+    pub shape: Vec<usize>,
+    /// The values, row-major.
+    pub data: Vec<f32>,
+    /// Anything worth not computing twice.
+    pub saved: Saved,
+}
+
+impl Output {
+    /// An output with nothing saved beside it.
+    pub fn new(shape: Vec<usize>, data: Vec<f32>) -> Self {
+        Self { shape, data, saved: None }
+    }
+}
+
+/// What a backward pass is given.
+pub struct Context<'a> {
+    /// The inputs of the forward pass.
+    pub inputs: &'a [View<'a>],
+    /// Its output.
+    pub output: View<'a>,
+    /// What it saved.
+    pub saved: &'a Saved,
+    /// The gradient of the loss with respect to the output, in the output's shape.
+    pub grad: &'a [f32],
+    /// Which inputs want a gradient.
+    pub wanted: &'a [bool],
+}
+
+/// An operation with a hand-written derivative.
+pub trait Function: Debug + Send + Sync + 'static {
+    /// Computes the output.
+    fn forward(&self, inputs: &[View<'_>]) -> Output;
+
+    /// The gradient with respect to each input, in the input's shape, where one is wanted.
+    fn backward(&self, context: &Context<'_>) -> Vec<Option<Vec<f32>>>;
+}
+
+/// Runs `function` on up to four float tensors.
+///
+/// # Panics
+/// If the tensors are not on the CPU backend ([`is_native`]), or there are none or more than four.
+pub fn apply<const D: usize>(function: impl Function, inputs: Vec<Erased>) -> Tensor<D> {
+    let function: Arc<dyn Function> = Arc::new(function);
+    let mut inputs = inputs.into_iter().map(|e| e.0);
+    let count = inputs.len();
+    let mut next = || inputs.next().expect("counted");
+    Tensor::from_dispatch(match count {
+        1 => Dispatch::apply1(next(), function),
+        2 => Dispatch::apply2(next(), next(), function),
+        3 => Dispatch::apply3(next(), next(), next(), function),
+        4 => Dispatch::apply4(next(), next(), next(), next(), function),
+        n => panic!("a function takes one to four tensors, not {n}"),
+    })
+}
+
+/// A float tensor of any rank on its way into [`apply`].
+pub struct Erased(burn::backend::DispatchTensor);
+
+impl<const D: usize> From<Tensor<D>> for Erased {
+    fn from(tensor: Tensor<D>) -> Self {
+        Self(tensor.into_dispatch())
+    }
+}
+
+/// Whether functions run where this tensor is.
+pub fn is_native<const D: usize>(tensor: &Tensor<D>) -> bool {
+    matches!(tensor.device().without_autodiff().as_dispatch(), DispatchDevice::Flex(_))
+}
+
+#[backend_extension(Flex, Autodiff)]
+trait Functions: Backend {
+    fn apply1(a: FloatTensor<Self>, function: Arc<dyn Function>) -> FloatTensor<Self>;
+    fn apply2(a: FloatTensor<Self>, b: FloatTensor<Self>, function: Arc<dyn Function>) -> FloatTensor<Self>;
+    fn apply3(
+        a: FloatTensor<Self>,
+        b: FloatTensor<Self>,
+        c: FloatTensor<Self>,
+        function: Arc<dyn Function>,
+    ) -> FloatTensor<Self>;
+    fn apply4(
+        a: FloatTensor<Self>,
+        b: FloatTensor<Self>,
+        c: FloatTensor<Self>,
+        d: FloatTensor<Self>,
+        function: Arc<dyn Function>,
+    ) -> FloatTensor<Self>;
+}
+
+impl Functions for Flex {
+    fn apply1(a: FlexTensor, function: Arc<dyn Function>) -> FlexTensor {
+        run(&*function, [a]).output
+    }
+
+    fn apply2(a: FlexTensor, b: FlexTensor, function: Arc<dyn Function>) -> FlexTensor {
+        run(&*function, [a, b]).output
+    }
+
+    fn apply3(a: FlexTensor, b: FlexTensor, c: FlexTensor, function: Arc<dyn Function>) -> FlexTensor {
+        run(&*function, [a, b, c]).output
+    }
+
+    fn apply4(
+        a: FlexTensor,
+        b: FlexTensor,
+        c: FlexTensor,
+        d: FlexTensor,
+        function: Arc<dyn Function>,
+    ) -> FlexTensor {
+        run(&*function, [a, b, c, d]).output
+    }
+}
+
+type Tracked = FloatTensor<Autodiff<Flex>>;
+
+impl<C: CheckpointStrategy> Functions for Autodiff<Flex, C> {
+    fn apply1(a: Tracked, function: Arc<dyn Function>) -> Tracked {
+        record::<C, 1>(function, [a])
+    }
+
+    fn apply2(a: Tracked, b: Tracked, function: Arc<dyn Function>) -> Tracked {
+        record::<C, 2>(function, [a, b])
+    }
+
+    fn apply3(a: Tracked, b: Tracked, c: Tracked, function: Arc<dyn Function>) -> Tracked {
+        record::<C, 3>(function, [a, b, c])
+    }
+
+    fn apply4(a: Tracked, b: Tracked, c: Tracked, d: Tracked, function: Arc<dyn Function>) -> Tracked {
+        record::<C, 4>(function, [a, b, c, d])
+    }
+}
+
+/// One forward pass with all that its backward pass needs. Tensors are reference counted: keeping them costs nothing
+/// beyond keeping them alive.
+#[derive(Clone)]
+struct Run<const N: usize> {
+    inputs: [FlexTensor; N],
+    output: FlexTensor,
+    saved: Saved,
+}
+
+impl<const N: usize> Debug for Run<N> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Run").field("output", self.output.layout().shape()).finish_non_exhaustive()
+    }
+}
+
+fn run<const N: usize>(function: &dyn Function, inputs: [FlexTensor; N]) -> Run<N> {
+    let inputs = inputs.map(|t| t.to_contiguous());
+    let Output { shape, data, saved } = function.forward(&inputs.each_ref().map(view));
+    Run { output: FlexTensor::from_data(TensorData::new(data, shape)), inputs, saved }
+}
+
+fn view(tensor: &FlexTensor) -> View<'_> {
+    View {
+        shape: tensor.layout().shape().as_slice(),
+        data: tensor.as_slice::<f32>().expect("contiguous f32, made so before"),
+    }
+}
+
+fn record<C: CheckpointStrategy, const N: usize>(
+    function: Arc<dyn Function>,
+    inputs: [Tracked; N],
+) -> Tracked {
+    let nodes = inputs.each_ref().map(|t| t.node());
+    let step = Step(function.clone());
+    match Backward::<Flex, N>::prepare::<C>(step, nodes).compute_bound().stateful() {
+        OpsKind::Tracked(prep) => {
+            let run = run(&*function, inputs.each_ref().map(|t| t.primitive().clone()));
+            let output = run.output.clone();
+            prep.finish(run, output)
+        }
+        OpsKind::UnTracked(prep) => prep.finish(run(&*function, inputs.map(|t| t.into_primitive())).output),
+    }
+}
+
+#[derive(Debug)]
+struct Step(Arc<dyn Function>);
+
+impl<const N: usize> Backward<Flex, N> for Step {
+    type State = Run<N>;
+
+    fn backward(self, ops: Ops<Run<N>, N>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let grad = grads.consume::<Flex>(&ops.node).to_contiguous();
+        let run = ops.state;
+        let inputs = run.inputs.each_ref().map(view);
+        let wanted = ops.parents.each_ref().map(Option::is_some);
+        let gradients = self.0.backward(&Context {
+            inputs: &inputs,
+            output: view(&run.output),
+            saved: &run.saved,
+            grad: view(&grad).data,
+            wanted: &wanted,
+        });
+        for ((parent, gradient), input) in ops.parents.into_iter().zip(gradients).zip(&inputs) {
+            if let (Some(parent), Some(gradient)) = (parent, gradient) {
+                let gradient = FlexTensor::from_data(TensorData::new(gradient, input.shape.to_vec()));
+                grads.register::<Flex>(parent.id, gradient);
+            }
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! The operations that the networks are made of. Activations are NHWC, weights in PyTorch's layout.
+//!
+//! On the CPU backend each is a native kernel with a hand-written backward pass ([`native`]); elsewhere it is composed
+//! of Burn's tensor operations ([`plain`]). The two agree to rounding; the tests hold them against each other.
+
+pub mod blend;
+pub mod function;
+pub mod native;
+pub mod plain;
+
+use burn::tensor::{Tensor, s};
+use function::is_native;
+
+/// 2-D convolution (cross-correlation) with zero padding.
+///
+/// `x` is `[n, h, w, cin]`, `weight` `[cout, cin, kh, kw]`, `bias` `[cout]`; the result is
+/// `[n, (h + 2·pad − kh)/stride + 1, (w + 2·pad − kw)/stride + 1, cout]`.
+pub fn conv2d(
+    x: Tensor<4>,
+    weight: Tensor<4>,
+    bias: Option<Tensor<1>>,
+    stride: usize,
+    pad: usize,
+) -> Tensor<4> {
+    let run = if is_native(&x) { native::conv2d } else { plain::conv2d };
+    run(x, weight, bias, stride, pad)
+}
+
+/// A fully connected layer: `x` is `[n, in]`, `weight` `[out, in]`, `bias` `[out]`, the result `[n, out]`.
+pub fn linear(x: Tensor<2>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tensor<2> {
+    let [n, input] = x.dims();
+    let output = weight.dims()[0];
+    // On one pixel an image, a 1×1 convolution is a matrix product.
+    conv2d(x.reshape([n, 1, 1, input]), weight.reshape([output, input, 1, 1]), bias, 1, 0)
+        .reshape([n, output])
+}
+
+/// Batch normalisation by the batch's own statistics (biased variance), then an activation.
+///
+/// The activation is `v` where `v > 0`, else `slope · v`: 0 is ReLU, 1 is none. Beside the result, the mean and biased
+/// variance of each channel over batch, rows and columns: two tensors of `[c]`, outside the graph.
+pub fn batch_norm(
+    x: Tensor<4>,
+    gamma: Tensor<1>,
+    beta: Tensor<1>,
+    epsilon: f64,
+    slope: f32,
+) -> (Tensor<4>, Tensor<1>, Tensor<1>) {
+    let run = if is_native(&x) { native::batch_norm } else { plain::batch_norm };
+    run(x, gamma, beta, epsilon, slope)
+}
+
+/// `x · scale + shift` by channel, then the activation of [`batch_norm`]: normalisation by fixed statistics, which get
+/// no gradient.
+pub fn affine(x: Tensor<4>, scale: Tensor<1>, shift: Tensor<1>, slope: f32) -> Tensor<4> {
+    let run = if is_native(&x) { native::affine } else { plain::affine };
+    run(x, scale, shift, slope)
+}
+
+/// Each image's channel brought to mean 0 and variance 1 over its pixels (biased variance), then the activation of
+/// [`batch_norm`].
+pub fn instance_norm(x: Tensor<4>, epsilon: f64, slope: f32) -> Tensor<4> {
+    let run = if is_native(&x) { native::instance_norm } else { plain::instance_norm };
+    run(x, epsilon, slope)
+}
+
+/// `max(a + b, 0)`.
+pub fn add_relu(a: Tensor<4>, b: Tensor<4>) -> Tensor<4> {
+    let run = if is_native(&a) { native::add_relu } else { plain::add_relu };
+    run(a, b)
+}
+
+/// Largest value in each `size × size` window; padding never wins.
+pub fn max_pool(x: Tensor<4>, size: usize, stride: usize, pad: usize) -> Tensor<4> {
+    let run = if is_native(&x) { native::max_pool } else { plain::max_pool };
+    run(x, size, stride, pad)
+}
+
+/// Mean over a `size × size` grid of cells; cell i covers rows `⌊i·h/size⌋ .. ⌈(i+1)·h/size⌉`.
+pub fn adaptive_avg_pool(x: Tensor<4>, size: usize) -> Tensor<4> {
+    let run = if is_native(&x) { native::adaptive_avg_pool } else { plain::adaptive_avg_pool };
+    run(x, size)
+}
+
+/// Bilinear resampling to `out_h × out_w` with the corners aligned.
+pub fn upsample_to(x: Tensor<4>, out_h: usize, out_w: usize) -> Tensor<4> {
+    let run = if is_native(&x) { native::upsample_to } else { plain::upsample_to };
+    run(x, out_h, out_w)
+}
+
+/// `a · map_a + b · map_b`, the maps (`[n, 4, 4, c]`, any grid) spread over the image by nearest neighbour:
+/// row y takes cell `⌊y · (4 / h)⌋`, in single precision as PyTorch does.
+pub fn gate(a: Tensor<4>, b: Tensor<4>, map_a: Tensor<4>, map_b: Tensor<4>) -> Tensor<4> {
+    let run = if is_native(&a) { native::gate } else { plain::gate };
+    run(a, b, map_a, map_b)
+}
+
+/// The parameter-free shortcut of the CIFAR ResNets: every second pixel, channels padded with zeros to `channels`,
+/// half of them before and half after.
+pub fn shrink_shortcut(x: Tensor<4>, channels: usize) -> Tensor<4> {
+    let c = x.dims()[3];
+    let x = x.slice(s![.., ..;2, ..;2, ..]);
+    let [n, h, w, _] = x.dims();
+    let before = (channels - c) / 2;
+    let zeros = |count| Tensor::<4>::zeros([n, h, w, count], &x.device().without_autodiff());
+    Tensor::cat(vec![zeros(before), x.clone(), zeros(channels - c - before)], 3)
+}

@@ -1,0 +1,422 @@
+//! The operations of [`super`] on the kernels of [`dyntta_kernels`].
+
+use std::sync::{Arc, OnceLock};
+
+use burn::tensor::{Tensor, TensorData};
+use dyntta_kernels::act::Activation;
+use dyntta_kernels::gate::{Gate, gate_backward, gate_forward};
+use dyntta_kernels::pool::{
+    AvgPool, MaxPool, adaptive_avg_pool_backward, adaptive_avg_pool_forward, max_pool_backward,
+    max_pool_forward,
+};
+use dyntta_kernels::upsample::{Upsample, upsample_backward, upsample_forward};
+use dyntta_kernels::{Conv2d, act, conv, norm};
+
+use super::function::{Context, Function, Output, View, apply};
+
+fn nhwc(x: &View<'_>) -> [usize; 4] {
+    x.shape.try_into().expect("activations are NHWC")
+}
+
+fn activation(slope: f32) -> Activation {
+    match slope {
+        0.0 => Activation::Relu,
+        1.0 => Activation::Identity,
+        slope => Activation::LeakyRelu(slope),
+    }
+}
+
+/// See [`super::conv2d`].
+pub fn conv2d(
+    x: Tensor<4>,
+    weight: Tensor<4>,
+    bias: Option<Tensor<1>>,
+    stride: usize,
+    pad: usize,
+) -> Tensor<4> {
+    let mut inputs = vec![x.into(), weight.into()];
+    inputs.extend(bias.map(Into::into));
+    apply(Convolution { stride, pad }, inputs)
+}
+
+#[derive(Debug)]
+struct Convolution {
+    stride: usize,
+    pad: usize,
+}
+
+impl Convolution {
+    fn on(&self, x: &View<'_>, weight: &View<'_>) -> Conv2d {
+        let [n, h, w, cin] = nhwc(x);
+        let [cout, from, kh, kw] = *weight.shape else { panic!("weights are OIHW") };
+        assert_eq!(cin, from, "channels of the input and of the weights");
+        Conv2d { n, h, w, cin, cout, kh, kw, stride: self.stride, pad: self.pad }
+    }
+}
+
+impl Function for Convolution {
+    fn forward(&self, inputs: &[View<'_>]) -> Output {
+        let [x, weight] = [inputs[0], inputs[1]];
+        let on = self.on(&x, &weight);
+        let mut y = vec![0.0; on.output_len()];
+        conv::forward(&on, x.data, weight.data, inputs.get(2).map(|b| b.data), &mut y);
+        Output::new(vec![on.n, on.out_h(), on.out_w(), on.cout], y)
+    }
+
+    fn backward(&self, context: &Context<'_>) -> Vec<Option<Vec<f32>>> {
+        let [x, weight] = [context.inputs[0], context.inputs[1]];
+        let on = self.on(&x, &weight);
+        let dx = context.wanted[0].then(|| {
+            let mut dx = vec![0.0; x.data.len()];
+            conv::backward_input(&on, context.grad, weight.data, &mut dx);
+            dx
+        });
+        let with_bias = context.inputs.len() == 3;
+        let mut db = (with_bias && context.wanted[2]).then(|| vec![0.0; on.cout]);
+        let dw = (context.wanted[1] || db.is_some()).then(|| {
+            let mut dw = vec![0.0; weight.data.len()];
+            conv::backward_weight(&on, x.data, context.grad, &mut dw, db.as_deref_mut());
+            dw
+        });
+        let mut gradients = vec![dx, dw];
+        if with_bias {
+            gradients.push(db);
+        }
+        gradients
+    }
+}
+
+/// Values and what a normalisation saves: the mean and 1/standard deviation of each channel (of each image).
+struct Moments {
+    mean: Vec<f32>,
+    inv_std: Vec<f32>,
+}
+
+fn moments<'a>(context: &'a Context<'_>) -> &'a Moments {
+    context.saved.as_ref().and_then(|s| s.downcast_ref()).expect("saved by the forward pass")
+}
+
+/// See [`super::batch_norm`].
+pub fn batch_norm(
+    x: Tensor<4>,
+    gamma: Tensor<1>,
+    beta: Tensor<1>,
+    epsilon: f64,
+    slope: f32,
+) -> (Tensor<4>, Tensor<1>, Tensor<1>) {
+    let device = x.device().without_autodiff();
+    let statistics = Arc::new(OnceLock::new());
+    let function = BatchNorm { epsilon: epsilon as f32, slope, statistics: statistics.clone() };
+    let y = apply(function, vec![x.into(), gamma.into(), beta.into()]);
+    let (mean, variance): &(Vec<f32>, Vec<f32>) = statistics.get().expect("set by the forward pass");
+    let tensor = |v: &Vec<f32>| Tensor::from_data(TensorData::new(v.clone(), [v.len()]), &device);
+    (y, tensor(mean), tensor(variance))
+}
+
+#[derive(Debug)]
+struct BatchNorm {
+    epsilon: f32,
+    slope: f32,
+    /// Mean and biased variance of the batch, for the running statistics.
+    statistics: Arc<OnceLock<(Vec<f32>, Vec<f32>)>>,
+}
+
+impl Function for BatchNorm {
+    fn forward(&self, inputs: &[View<'_>]) -> Output {
+        let [x, gamma, beta] = [inputs[0], inputs[1], inputs[2]];
+        let c = gamma.data.len();
+        let mut y = vec![0.0; x.data.len()];
+        let [mut mean, mut variance, mut inv_std] = [(); 3].map(|()| vec![0.0; c]);
+        norm::batch_norm_forward(
+            x.data,
+            gamma.data,
+            beta.data,
+            self.epsilon,
+            None,
+            activation(self.slope),
+            &mut y,
+            &mut mean,
+            &mut variance,
+            &mut inv_std,
+        );
+        let _ = self.statistics.set((mean.clone(), variance));
+        Output { shape: x.shape.to_vec(), data: y, saved: Some(Arc::new(Moments { mean, inv_std })) }
+    }
+
+    fn backward(&self, context: &Context<'_>) -> Vec<Option<Vec<f32>>> {
+        let [x, gamma] = [context.inputs[0], context.inputs[1]];
+        let moments = moments(context);
+        let mut dx = vec![0.0; x.data.len()];
+        let [mut dgamma, mut dbeta] = [(); 2].map(|()| vec![0.0; gamma.data.len()]);
+        norm::batch_norm_backward(
+            context.grad,
+            context.output.data,
+            x.data,
+            gamma.data,
+            &moments.mean,
+            &moments.inv_std,
+            activation(self.slope),
+            &mut dx,
+            &mut dgamma,
+            &mut dbeta,
+            None,
+        );
+        vec![Some(dx), Some(dgamma), Some(dbeta)]
+    }
+}
+
+/// See [`super::affine`].
+pub fn affine(x: Tensor<4>, scale: Tensor<1>, shift: Tensor<1>, slope: f32) -> Tensor<4> {
+    // The kernel gives the input's gradient only: fixed statistics have none.
+    let (scale, shift) = (scale.without_autodiff(), shift.without_autodiff());
+    apply(Affine { slope }, vec![x.into(), scale.into(), shift.into()])
+}
+
+#[derive(Debug)]
+struct Affine {
+    slope: f32,
+}
+
+impl Function for Affine {
+    fn forward(&self, inputs: &[View<'_>]) -> Output {
+        let [x, scale, shift] = [inputs[0], inputs[1], inputs[2]];
+        let mut y = vec![0.0; x.data.len()];
+        norm::affine_forward(x.data, scale.data, shift.data, None, activation(self.slope), &mut y);
+        Output::new(x.shape.to_vec(), y)
+    }
+
+    fn backward(&self, context: &Context<'_>) -> Vec<Option<Vec<f32>>> {
+        let mut dx = vec![0.0; context.grad.len()];
+        let scale = context.inputs[1].data;
+        norm::affine_backward(
+            context.grad,
+            context.output.data,
+            scale,
+            activation(self.slope),
+            &mut dx,
+            None,
+        );
+        vec![Some(dx), None, None]
+    }
+}
+
+/// See [`super::instance_norm`].
+pub fn instance_norm(x: Tensor<4>, epsilon: f64, slope: f32) -> Tensor<4> {
+    apply(InstanceNorm { epsilon: epsilon as f32, slope }, vec![x.into()])
+}
+
+#[derive(Debug)]
+struct InstanceNorm {
+    epsilon: f32,
+    slope: f32,
+}
+
+impl Function for InstanceNorm {
+    fn forward(&self, inputs: &[View<'_>]) -> Output {
+        let x = inputs[0];
+        let [n, _, _, c] = nhwc(&x);
+        let mut y = vec![0.0; x.data.len()];
+        let [mut mean, mut inv_std] = [(); 2].map(|()| vec![0.0; n * c]);
+        let act = activation(self.slope);
+        norm::instance_norm_forward(x.data, n, c, self.epsilon, act, &mut y, &mut mean, &mut inv_std);
+        Output { shape: x.shape.to_vec(), data: y, saved: Some(Arc::new(Moments { mean, inv_std })) }
+    }
+
+    fn backward(&self, context: &Context<'_>) -> Vec<Option<Vec<f32>>> {
+        let x = context.inputs[0];
+        let [n, _, _, c] = nhwc(&x);
+        let moments = moments(context);
+        let mut dx = vec![0.0; x.data.len()];
+        norm::instance_norm_backward(
+            context.grad,
+            context.output.data,
+            x.data,
+            n,
+            c,
+            &moments.mean,
+            &moments.inv_std,
+            activation(self.slope),
+            &mut dx,
+        );
+        vec![Some(dx)]
+    }
+}
+
+/// See [`super::add_relu`].
+pub fn add_relu(a: Tensor<4>, b: Tensor<4>) -> Tensor<4> {
+    apply(AddRelu, vec![a.into(), b.into()])
+}
+
+#[derive(Debug)]
+struct AddRelu;
+
+impl Function for AddRelu {
+    fn forward(&self, inputs: &[View<'_>]) -> Output {
+        let [a, b] = [inputs[0], inputs[1]];
+        assert_eq!(a.shape, b.shape, "summands of one shape");
+        let c = nhwc(&a)[3];
+        let mut y = vec![0.0; a.data.len()];
+        let (one, zero) = (vec![1.0; c], vec![0.0; c]);
+        norm::affine_forward(a.data, &one, &zero, Some(b.data), Activation::Relu, &mut y);
+        Output::new(a.shape.to_vec(), y)
+    }
+
+    fn backward(&self, context: &Context<'_>) -> Vec<Option<Vec<f32>>> {
+        let mut da = vec![0.0; context.grad.len()];
+        act::activate_backward(context.grad, context.output.data, Activation::Relu, &mut da);
+        let db = context.wanted[1].then(|| da.clone());
+        vec![Some(da), db]
+    }
+}
+
+/// See [`super::max_pool`].
+pub fn max_pool(x: Tensor<4>, size: usize, stride: usize, pad: usize) -> Tensor<4> {
+    apply(MaxPooling { size, stride, pad }, vec![x.into()])
+}
+
+#[derive(Debug)]
+struct MaxPooling {
+    size: usize,
+    stride: usize,
+    pad: usize,
+}
+
+impl MaxPooling {
+    fn on(&self, x: &View<'_>) -> MaxPool {
+        let [n, h, w, c] = nhwc(x);
+        MaxPool { n, h, w, c, k: self.size, stride: self.stride, pad: self.pad }
+    }
+}
+
+impl Function for MaxPooling {
+    fn forward(&self, inputs: &[View<'_>]) -> Output {
+        let on = self.on(&inputs[0]);
+        let mut y = vec![0.0; on.output_len()];
+        let mut index = vec![0u32; on.output_len()];
+        max_pool_forward(&on, inputs[0].data, &mut y, &mut index);
+        Output { shape: vec![on.n, on.out_h(), on.out_w(), on.c], data: y, saved: Some(Arc::new(index)) }
+    }
+
+    fn backward(&self, context: &Context<'_>) -> Vec<Option<Vec<f32>>> {
+        let index = context.saved.as_ref().and_then(|s| s.downcast_ref::<Vec<u32>>());
+        let mut dx = vec![0.0; context.inputs[0].data.len()];
+        let index = index.expect("saved by the forward pass");
+        max_pool_backward(&self.on(&context.inputs[0]), context.grad, index, &mut dx);
+        vec![Some(dx)]
+    }
+}
+
+/// See [`super::adaptive_avg_pool`].
+pub fn adaptive_avg_pool(x: Tensor<4>, size: usize) -> Tensor<4> {
+    apply(AdaptiveAvgPool { size }, vec![x.into()])
+}
+
+#[derive(Debug)]
+struct AdaptiveAvgPool {
+    size: usize,
+}
+
+impl AdaptiveAvgPool {
+    fn on(&self, x: &View<'_>) -> AvgPool {
+        let [n, h, w, c] = nhwc(x);
+        AvgPool { n, h, w, c, oh: self.size, ow: self.size }
+    }
+}
+
+impl Function for AdaptiveAvgPool {
+    fn forward(&self, inputs: &[View<'_>]) -> Output {
+        let on = self.on(&inputs[0]);
+        let mut y = vec![0.0; on.output_len()];
+        adaptive_avg_pool_forward(&on, inputs[0].data, &mut y);
+        Output::new(vec![on.n, on.oh, on.ow, on.c], y)
+    }
+
+    fn backward(&self, context: &Context<'_>) -> Vec<Option<Vec<f32>>> {
+        let mut dx = vec![0.0; context.inputs[0].data.len()];
+        adaptive_avg_pool_backward(&self.on(&context.inputs[0]), context.grad, &mut dx);
+        vec![Some(dx)]
+    }
+}
+
+/// See [`super::upsample_to`].
+pub fn upsample_to(x: Tensor<4>, out_h: usize, out_w: usize) -> Tensor<4> {
+    apply(Resample { out_h, out_w }, vec![x.into()])
+}
+
+#[derive(Debug)]
+struct Resample {
+    out_h: usize,
+    out_w: usize,
+}
+
+impl Resample {
+    fn on(&self, x: &View<'_>) -> Upsample {
+        let [n, h, w, c] = nhwc(x);
+        Upsample { n, h, w, c, oh: self.out_h, ow: self.out_w }
+    }
+}
+
+impl Function for Resample {
+    fn forward(&self, inputs: &[View<'_>]) -> Output {
+        let on = self.on(&inputs[0]);
+        let mut y = vec![0.0; on.output_len()];
+        upsample_forward(&on, inputs[0].data, &mut y);
+        Output::new(vec![on.n, on.oh, on.ow, on.c], y)
+    }
+
+    fn backward(&self, context: &Context<'_>) -> Vec<Option<Vec<f32>>> {
+        let mut dx = vec![0.0; context.inputs[0].data.len()];
+        upsample_backward(&self.on(&context.inputs[0]), context.grad, &mut dx);
+        vec![Some(dx)]
+    }
+}
+
+/// See [`super::gate`].
+pub fn gate(a: Tensor<4>, b: Tensor<4>, map_a: Tensor<4>, map_b: Tensor<4>) -> Tensor<4> {
+    apply(Gating, vec![a.into(), b.into(), map_a.into(), map_b.into()])
+}
+
+#[derive(Debug)]
+struct Gating;
+
+impl Gating {
+    fn on(inputs: &[View<'_>]) -> Gate {
+        let [n, h, w, c] = nhwc(&inputs[0]);
+        let [_, mh, mw, _] = nhwc(&inputs[2]);
+        Gate { n, h, w, c, mh, mw }
+    }
+}
+
+impl Function for Gating {
+    fn forward(&self, inputs: &[View<'_>]) -> Output {
+        let mut y = vec![0.0; inputs[0].data.len()];
+        gate_forward(
+            &Self::on(inputs),
+            inputs[0].data,
+            inputs[1].data,
+            inputs[2].data,
+            inputs[3].data,
+            &mut y,
+        );
+        Output::new(inputs[0].shape.to_vec(), y)
+    }
+
+    fn backward(&self, context: &Context<'_>) -> Vec<Option<Vec<f32>>> {
+        let [a, b, map_a, map_b] = [0, 1, 2, 3].map(|i| context.inputs[i].data);
+        let [mut da, mut db] = [(); 2].map(|()| vec![0.0; a.len()]);
+        let [mut dmap_a, mut dmap_b] = [(); 2].map(|()| vec![0.0; map_a.len()]);
+        gate_backward(
+            &Self::on(context.inputs),
+            context.grad,
+            a,
+            b,
+            map_a,
+            map_b,
+            &mut da,
+            &mut db,
+            &mut dmap_a,
+            &mut dmap_b,
+        );
+        vec![Some(da), Some(db), Some(dmap_a), Some(dmap_b)]
+    }
+}

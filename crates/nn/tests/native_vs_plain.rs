@@ -1,0 +1,144 @@
+//! Every native operation against its composition of Burn tensor operations: outputs and all gradients.
+
+use burn::tensor::{Device, Gradients, Tensor, TensorData};
+use dyntta_image::Stream;
+use dyntta_nn::ops::{native, plain};
+
+fn random<const D: usize>(name: &str, shape: [usize; D], device: &Device) -> Tensor<D> {
+    let mut stream = Stream::new(0, &[name]);
+    let values: Vec<f32> = (0..shape.iter().product()).map(|_| stream.normal_f32()).collect();
+    let tensor = Tensor::<D>::from_data(TensorData::new(values, shape), device);
+    if device.is_autodiff() { tensor.require_grad() } else { tensor }
+}
+
+fn autodiff() -> Device {
+    Device::flex().autodiff()
+}
+
+fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
+    tensor.into_data().try_to_vec::<f32>().unwrap()
+}
+
+type Gradient<'a> = (&'a str, &'a dyn Fn(&Gradients) -> Vec<f32>);
+
+/// Holds two ways to compute the same thing against each other: the output, and the gradient of a random projection of
+/// it to each input. The tolerance is relative to the largest value.
+fn compare(what: &str, native: Tensor<4>, plain: Tensor<4>, gradients: &[Gradient<'_>]) {
+    let [a, b] = [native, plain].map(|y| {
+        let g = random("upstream", y.dims(), &Device::flex());
+        let output = values(y.clone());
+        let grads = (y * g).sum().backward();
+        let mut all = vec![("output", output)];
+        all.extend(gradients.iter().map(|(name, get)| (*name, get(&grads))));
+        all
+    });
+    for ((name, x), (_, y)) in a.iter().zip(&b) {
+        assert_eq!(x.len(), y.len(), "{what}: {name}");
+        let scale = y.iter().fold(1.0f32, |m, v| m.max(v.abs()));
+        for (i, (x, y)) in x.iter().zip(y).enumerate() {
+            assert!((x - y).abs() <= 1e-4 * scale, "{what}: {name}[{i}] is {x}, plain {y}");
+        }
+    }
+}
+
+macro_rules! grad {
+    ($tensor:ident) => {
+        (stringify!($tensor), &|grads: &Gradients| values($tensor.grad(grads).expect("tracked")))
+    };
+}
+
+const SIZES: [[usize; 4]; 5] = [[2, 9, 7, 3], [1, 8, 8, 16], [3, 5, 6, 33], [1, 1, 1, 2], [4, 4, 4, 64]];
+
+#[test]
+fn convolution() {
+    for (n, h, w, cin, cout, k, stride) in [
+        (2, 9, 7, 3, 5, 3, 1),
+        (1, 8, 8, 4, 16, 3, 2),
+        (3, 5, 6, 7, 3, 1, 2),
+        (2, 11, 10, 3, 32, 9, 1),
+        (1, 1, 1, 2, 3, 3, 1),
+    ] {
+        let x = random("x", [n, h, w, cin], &autodiff());
+        let weight = random("weight", [cout, cin, k, k], &autodiff());
+        let bias = random("bias", [cout], &autodiff());
+        let [native, plain] = [native::conv2d, plain::conv2d]
+            .map(|f| f(x.clone(), weight.clone(), Some(bias.clone()), stride, k / 2));
+        let what = format!("conv {k}x{k}/{stride} {cin}->{cout} on {h}x{w}");
+        compare(&what, native, plain, &[grad!(x), grad!(weight), grad!(bias)]);
+    }
+}
+
+#[test]
+fn a_frozen_weight_lets_the_gradient_through() {
+    let x = random("x", [1, 4, 4, 2], &autodiff());
+    let weight = random("weight", [3, 2, 3, 3], &Device::flex());
+    let [native, plain] = [native::conv2d, plain::conv2d].map(|f| f(x.clone(), weight.clone(), None, 1, 1));
+    compare("frozen", native, plain, &[grad!(x)]);
+}
+
+#[test]
+fn normalisation() {
+    for shape in SIZES {
+        let c = shape[3];
+        let x = random("x", shape, &autodiff());
+        let gamma = random("gamma", [c], &autodiff());
+        let beta = random("beta", [c], &autodiff());
+        for slope in [0.0, 0.01, 1.0] {
+            // A single value has no spread: its normalised value is 0 and its gradient rounding noise.
+            if shape[0] * shape[1] * shape[2] > 1 {
+                let [native, plain] = [native::batch_norm, plain::batch_norm]
+                    .map(|f| f(x.clone(), gamma.clone(), beta.clone(), 1e-5, slope));
+                for (a, b) in [(&native.1, &plain.1), (&native.2, &plain.2)] {
+                    for (a, b) in values(a.clone()).iter().zip(values(b.clone())) {
+                        assert!((a - b).abs() < 1e-5, "statistics {a} and {b}");
+                    }
+                }
+                compare("batch norm", native.0, plain.0, &[grad!(x), grad!(gamma), grad!(beta)]);
+                let [native, plain] =
+                    [native::instance_norm, plain::instance_norm].map(|f| f(x.clone(), 1e-5, slope));
+                compare("instance norm", native, plain, &[grad!(x)]);
+            }
+            let [native, plain] =
+                [native::affine, plain::affine].map(|f| f(x.clone(), gamma.clone(), beta.clone(), slope));
+            compare("affine", native, plain, &[grad!(x)]);
+        }
+    }
+}
+
+#[test]
+fn sums_pools_and_resampling() {
+    for shape in SIZES {
+        let x = random("x", shape, &autodiff());
+        let y = random("y", shape, &autodiff());
+        let [native, plain] = [native::add_relu, plain::add_relu].map(|f| f(x.clone(), y.clone()));
+        compare("add_relu", native, plain, &[grad!(x), grad!(y)]);
+        for (size, stride, pad) in [(2, 2, 0), (3, 2, 1)] {
+            if shape[1] >= 2 {
+                let [native, plain] =
+                    [native::max_pool, plain::max_pool].map(|f| f(x.clone(), size, stride, pad));
+                compare("max pool", native, plain, &[grad!(x)]);
+            }
+        }
+        for size in [1, 4] {
+            let [native, plain] =
+                [native::adaptive_avg_pool, plain::adaptive_avg_pool].map(|f| f(x.clone(), size));
+            compare("adaptive average pool", native, plain, &[grad!(x)]);
+        }
+        let (h, w) = (2 * shape[1], 2 * shape[2] + 1);
+        let [native, plain] = [native::upsample_to, plain::upsample_to].map(|f| f(x.clone(), h, w));
+        compare("upsample", native, plain, &[grad!(x)]);
+    }
+}
+
+#[test]
+fn gate() {
+    for [n, h, w, c] in SIZES {
+        let a = random("a", [n, h, w, c], &autodiff());
+        let b = random("b", [n, h, w, c], &autodiff());
+        let map_a = random("map_a", [n, 4, 4, c], &autodiff());
+        let map_b = random("map_b", [n, 4, 4, c], &autodiff());
+        let [native, plain] =
+            [native::gate, plain::gate].map(|f| f(a.clone(), b.clone(), map_a.clone(), map_b.clone()));
+        compare("gate", native, plain, &[grad!(a), grad!(b), grad!(map_a), grad!(map_b)]);
+    }
+}

@@ -1,0 +1,168 @@
+//! The images of training and evaluation: brought to size, augmented or corrupted, in batches.
+
+use std::str::FromStr;
+use std::sync::Arc;
+
+use burn::tensor::{Device, Tensor, TensorData};
+use dyntta_corrupt::{Corruption, Preset, Severity, suite};
+use dyntta_data::{Batch, Dataset, Prefetch, batches};
+use dyntta_image::{
+    Filter, Rgb8, Stream, crop, flip_horizontal, random_resized_crop, resize, resize_centre_crop,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::recipe::Recipe;
+
+/// Threads that read, decode and corrupt while the networks compute.
+pub(crate) const WORKERS: usize = 2;
+
+/// The images of a batch as a tensor `[n, 3, h, w]` in `0..=1`.
+pub fn images(batch: &Batch, device: &Device) -> Tensor<4> {
+    let shape = [batch.len(), 3, batch.height, batch.width];
+    Tensor::from_data(TensorData::new(batch.images.clone(), shape), device)
+}
+
+/// How images are brought to the network's size, before any corruption.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Geometry {
+    /// Which conventions: ImageNet's crops, or CIFAR's whole images.
+    #[serde(with = "preset_name")]
+    pub preset: Preset,
+    /// The side of the square that the network sees, in pixels.
+    pub size: usize,
+}
+
+mod preset_name {
+    use super::{FromStr, Preset};
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub fn serialize<S: Serializer>(preset: &Preset, s: S) -> Result<S::Ok, S::Error> {
+        s.collect_str(preset)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Preset, D::Error> {
+        Preset::from_str(&String::deserialize(d)?).map_err(serde::de::Error::custom)
+    }
+}
+
+impl Geometry {
+    /// For training: a random resized crop (ImageNet) or the whole image (CIFAR), flipped half the time.
+    pub fn train(self, image: &Rgb8, stream: &mut Stream) -> Rgb8 {
+        let image = match self.preset {
+            Preset::Imagenet => {
+                let (scale, ratio) = ((0.08, 1.0), (3.0 / 4.0, 4.0 / 3.0));
+                let rect = random_resized_crop(image.width, image.height, scale, ratio, stream);
+                resize(&crop(image, rect), self.size, self.size, Filter::Bilinear)
+            }
+            Preset::Cifar => self.whole(image),
+        };
+        if stream.uniform() < 0.5 { flip_horizontal(&image) } else { image }
+    }
+
+    /// For evaluation: the shorter side to 8/7 of the size and its centre (ImageNet: 256 and 224), or the whole image.
+    pub fn eval(self, image: &Rgb8) -> Rgb8 {
+        match self.preset {
+            Preset::Imagenet => {
+                let shorter = (self.size * 8).div_ceil(7);
+                resize_centre_crop(image, shorter, self.size, self.size, Filter::Bilinear)
+            }
+            Preset::Cifar => self.whole(image),
+        }
+    }
+
+    fn whole(self, image: &Rgb8) -> Rgb8 {
+        resize(image, self.size, self.size, Filter::Bilinear)
+    }
+}
+
+/// What the training images go through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Setting {
+    /// Nothing beyond the geometry.
+    Clean,
+    /// With probability 15/16 one of the fifteen common corruptions at a random severity.
+    NonBlind,
+}
+
+/// The labelled images of a training run and what is done to them.
+#[derive(Clone)]
+pub struct TrainingImages {
+    data: Arc<Dataset>,
+    geometry: Geometry,
+    setting: Setting,
+}
+
+impl TrainingImages {
+    /// Trains on `data`.
+    ///
+    /// # Panics
+    /// If `data` is empty.
+    pub fn new(data: Dataset, geometry: Geometry, setting: Setting) -> Self {
+        assert!(!data.is_empty(), "a data set has at least one image");
+        Self { data: Arc::new(data), geometry, setting }
+    }
+
+    /// The data set.
+    pub fn data(&self) -> &Dataset {
+        &self.data
+    }
+
+    /// Steps an epoch: full batches only, but one at least.
+    pub fn steps(&self, batch_size: usize) -> usize {
+        (self.data.len() / batch_size).max(1)
+    }
+
+    /// The batches of an epoch from number `first` on. Their contents depend on the seed, the epoch and each image's
+    /// path, nothing else.
+    pub(crate) fn epoch(
+        &self,
+        epoch: usize,
+        first: usize,
+        recipe: &Recipe,
+    ) -> Prefetch<Result<Batch, dyntta_data::Error>> {
+        let (seed, geometry, setting) = (recipe.seed, self.geometry, self.setting);
+        let name = epoch.to_string();
+        let mut order: Vec<usize> = (0..self.data.len()).collect();
+        Stream::new(seed, &["order", &name]).shuffle(&mut order);
+        let size = recipe.batch_size.min(order.len());
+        order.truncate(size * self.steps(recipe.batch_size));
+        order.drain(..size * first);
+        let corruptions = suite("common15").expect("the suite exists");
+        batches(self.data.clone(), order, size, WORKERS, move |sample, image| {
+            let mut stream = Stream::new(seed, &["train", &name, &sample.path]);
+            let image = geometry.train(&image, &mut stream);
+            match setting {
+                Setting::Clean => image,
+                Setting::NonBlind => {
+                    // Sixteen equal chances: fifteen corruptions and none.
+                    let Some(corruption) = corruptions.get(stream.below(corruptions.len() + 1)) else {
+                        return image;
+                    };
+                    let severity = Severity::ALL[stream.below(Severity::ALL.len())];
+                    corruption.apply(&image, geometry.preset, severity, &mut stream)
+                }
+            }
+        })
+    }
+}
+
+/// A part of an evaluation: the images of `data` in order, corrupted if asked.
+pub(crate) fn eval_batches(
+    data: Arc<Dataset>,
+    geometry: Geometry,
+    corruption: Option<(Corruption, Severity)>,
+    seed: u64,
+    batch_size: usize,
+) -> Prefetch<Result<Batch, dyntta_data::Error>> {
+    let indices = 0..data.len();
+    batches(data, indices, batch_size, WORKERS, move |sample, image| {
+        let image = geometry.eval(&image);
+        match corruption {
+            Some((corruption, severity)) => {
+                dyntta_corrupt::corrupt(&image, corruption, geometry.preset, severity, seed, &sample.path)
+            }
+            None => image,
+        }
+    })
+}

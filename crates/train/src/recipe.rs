@@ -1,0 +1,112 @@
+//! What a training run does to the weights: optimiser, learning-rate schedule, clipping.
+
+use std::f64::consts::PI;
+
+use burn::module::{Module, ModuleVisitor, Param};
+use burn::optim::decay::WeightDecayConfig;
+use burn::optim::momentum::MomentumConfig;
+use burn::optim::{AdamConfig, GradientsParams, ModuleOptimizer, SgdConfig};
+use burn::tensor::Tensor;
+use serde::{Deserialize, Serialize};
+
+/// Which optimiser.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OptimizerKind {
+    /// Stochastic gradient descent with momentum: the paper's.
+    Sgd,
+    /// Adam (Kingma & Ba, ICLR 2015, arXiv 1412.6980) with β = (0.9, 0.999), ε = 1e-8.
+    Adam,
+}
+
+/// How the learning rate changes over a run.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Schedule {
+    /// It does not.
+    Constant,
+    /// `(1 + cos(π·t))/2` of it at fraction t of the run's steps.
+    Cosine,
+    /// Halved every 10 epochs: the paper's.
+    Step,
+}
+
+impl Schedule {
+    /// The factor on the learning rate at `step` of `steps` in `epoch`, steps and epochs counted from 0.
+    pub fn factor(self, step: usize, steps: usize, epoch: usize) -> f64 {
+        match self {
+            Self::Constant => 1.0,
+            Self::Cosine => 0.5 * (1.0 + (PI * step as f64 / steps.max(1) as f64).cos()),
+            Self::Step => 0.5f64.powi((epoch / 10) as i32),
+        }
+    }
+}
+
+/// How a model is trained.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Recipe {
+    /// Passes over the data.
+    pub epochs: usize,
+    /// Images a step.
+    pub batch_size: usize,
+    /// Which optimiser.
+    pub optimizer: OptimizerKind,
+    /// The learning rate at the start.
+    pub lr: f64,
+    /// How it changes.
+    pub schedule: Schedule,
+    /// Added to the gradient: this times the weight (L2).
+    pub weight_decay: f64,
+    /// The momentum of SGD.
+    pub momentum: f64,
+    /// Gradients are scaled down where their global L2 norm is above this.
+    pub clip_norm: Option<f64>,
+    /// Share of the target spread evenly over all classes.
+    pub label_smoothing: f64,
+    /// Names every random stream of the run.
+    pub seed: u64,
+}
+
+impl Recipe {
+    /// The optimiser, without state.
+    pub(crate) fn optimizer(&self) -> ModuleOptimizer {
+        let decay = (self.weight_decay > 0.0).then(|| WeightDecayConfig::new(self.weight_decay as f32));
+        match self.optimizer {
+            OptimizerKind::Adam => AdamConfig::new().with_epsilon(1e-8).with_weight_decay(decay).init(),
+            OptimizerKind::Sgd => {
+                // Dampening 0 and no Nesterov step: PyTorch's SGD.
+                let momentum = (self.momentum > 0.0)
+                    .then(|| MomentumConfig::new().with_momentum(self.momentum).with_dampening(0.0));
+                SgdConfig::new().with_weight_decay(decay).with_momentum(momentum).init()
+            }
+        }
+    }
+}
+
+/// Scales all gradients by one factor so that their global L2 norm is at most `limit`; returns the norm before.
+pub(crate) fn clip_global_norm<M: Module>(model: &M, grads: &mut GradientsParams, limit: f64) -> f64 {
+    struct Norm<'a>(&'a GradientsParams, f64);
+    impl ModuleVisitor for Norm<'_> {
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            if let Some(grad) = self.0.get::<D>(param.id) {
+                let square: f32 = grad.powi_scalar(2).sum().into_scalar();
+                self.1 += f64::from(square);
+            }
+        }
+    }
+    struct Scale<'a>(&'a mut GradientsParams, f64);
+    impl ModuleVisitor for Scale<'_> {
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            if let Some(grad) = self.0.remove::<D>(param.id) {
+                self.0.register(param.id, grad.mul_scalar(self.1));
+            }
+        }
+    }
+    let mut norm = Norm(grads, 0.0);
+    model.visit(&mut norm);
+    let norm = norm.1.sqrt();
+    if norm > limit {
+        model.visit(&mut Scale(grads, limit / norm));
+    }
+    norm
+}

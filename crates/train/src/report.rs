@@ -1,0 +1,189 @@
+//! The result of an evaluation as a table for people and as JSON for programs.
+
+use std::collections::BTreeSet;
+use std::fmt::Write;
+
+use dyntta_corrupt::suite;
+use serde_json::{Map, Value, json};
+
+use crate::evaluate::Scores;
+
+/// Names the scores of an evaluation: what stands before the classifier.
+pub struct Column<'a> {
+    /// The heading.
+    pub name: &'a str,
+    /// The scores under it.
+    pub scores: &'a Scores,
+}
+
+fn is_member(of: &str) -> impl Fn(&str) -> bool {
+    let names: Vec<String> =
+        suite(of).map(|s| s.iter().map(|c| c.name().to_owned()).collect()).unwrap_or_default();
+    move |name| names.iter().any(|n| n == name)
+}
+
+/// A table of accuracies (1 is all right): a row for the clean images, each corruption and each suite's mean; for every
+/// column the severities and their mean; for all but the first the gain over the first.
+pub fn table(columns: &[Column<'_>]) -> String {
+    let severities: BTreeSet<u8> = columns
+        .iter()
+        .flat_map(|c| c.scores.corrupted.iter().flat_map(|(_, by)| by.keys().copied()))
+        .collect();
+    let show = severities.len() > 1;
+    let mut rows: Vec<(String, Vec<Vec<Option<f64>>>)> = Vec::new();
+    if columns.iter().any(|c| c.scores.clean.is_some()) {
+        let cells = columns.iter().map(|c| {
+            let mut cells = vec![None; if show { severities.len() } else { 0 }];
+            cells.push(c.scores.clean.map(|s| s.accuracy()));
+            cells
+        });
+        rows.push(("clean".into(), cells.collect()));
+    }
+    let mut names: Vec<&str> = Vec::new();
+    for column in columns {
+        for (name, _) in &column.scores.corrupted {
+            if !names.contains(&name.as_str()) {
+                names.push(name);
+            }
+        }
+    }
+    for name in &names {
+        let cells = columns.iter().map(|c| {
+            let by = c.scores.corrupted.iter().find(|(n, _)| n == name).map(|(_, by)| by);
+            let mut cells: Vec<Option<f64>> = Vec::new();
+            if show {
+                cells.extend(severities.iter().map(|s| by.and_then(|by| by.get(s)).map(|s| s.accuracy())));
+            }
+            cells.push(c.scores.mean(|n| n == *name));
+            cells
+        });
+        rows.push(((*name).to_owned(), cells.collect()));
+    }
+    let member_count = |of: &str| names.iter().filter(|n| is_member(of)(n)).count();
+    for of in ["common15", "extra4"] {
+        let count = member_count(of);
+        if count == 0 || names.len() == 1 {
+            continue;
+        }
+        let whole = suite(of).map_or(0, |s| s.len()) == count;
+        let title = if whole { format!("mean of {of}") } else { format!("mean of {count} in {of}") };
+        let cells = columns.iter().map(|c| {
+            let mut cells: Vec<Option<f64>> = Vec::new();
+            if show {
+                cells.extend(severities.iter().map(|s| severity_mean(c.scores, *s, is_member(of))));
+            }
+            cells.push(c.scores.mean(is_member(of)));
+            cells
+        });
+        rows.push((title, cells.collect()));
+    }
+    draw(columns, &severities, show, &rows)
+}
+
+fn severity_mean(scores: &Scores, severity: u8, member: impl Fn(&str) -> bool) -> Option<f64> {
+    let cells: Vec<f64> = scores
+        .corrupted
+        .iter()
+        .filter(|(name, _)| member(name))
+        .filter_map(|(_, by)| by.get(&severity).map(|s| s.accuracy()))
+        .collect();
+    (!cells.is_empty()).then(|| cells.iter().sum::<f64>() / cells.len() as f64)
+}
+
+fn draw(
+    columns: &[Column<'_>],
+    severities: &BTreeSet<u8>,
+    show: bool,
+    rows: &[(String, Vec<Vec<Option<f64>>>)],
+) -> String {
+    let label = rows.iter().map(|(name, _)| name.len()).max().unwrap_or(0).max(8);
+    let cell = if show { 8 } else { 10 };
+    let per_column = |first: bool| (if show { severities.len() } else { 0 } + 1 + usize::from(!first)) * cell;
+    let mut out = String::new();
+    let _ = write!(out, "{:label$}", "");
+    for (i, column) in columns.iter().enumerate() {
+        let _ = write!(out, "  {:>width$}", column.name, width = per_column(i == 0));
+    }
+    out.push('\n');
+    let _ = write!(out, "{:label$}", if show { "severity" } else { "" });
+    for i in 0..columns.len() {
+        out.push_str("  ");
+        if show {
+            for severity in severities {
+                let _ = write!(out, "{severity:>cell$}");
+            }
+        }
+        let _ = write!(out, "{:>cell$}", if show { "mean" } else { "accuracy" });
+        if i > 0 {
+            let _ = write!(out, "{:>cell$}", "gain");
+        }
+    }
+    out.push('\n');
+    for (name, cells) in rows {
+        if name.starts_with("mean of common15") || (name.starts_with("mean of") && !out.contains("mean of")) {
+            let width =
+                label + columns.iter().enumerate().map(|(i, _)| 2 + per_column(i == 0)).sum::<usize>();
+            let _ = writeln!(out, "{}", "-".repeat(width));
+        }
+        let _ = write!(out, "{name:label$}");
+        for (i, values) in cells.iter().enumerate() {
+            out.push_str("  ");
+            for value in values {
+                match value {
+                    Some(v) => drop(write!(out, "{:>cell$.4}", v)),
+                    None => drop(write!(out, "{:>cell$}", "")),
+                }
+            }
+            if i > 0 {
+                match (values.last().copied().flatten(), cells[0].last().copied().flatten()) {
+                    (Some(v), Some(base)) => drop(write!(out, "{:>+cell$.4}", v - base)),
+                    _ => drop(write!(out, "{:>cell$}", "")),
+                }
+            }
+        }
+        out.truncate(out.trim_end().len());
+        out.push('\n');
+    }
+    out
+}
+
+/// The scores of one column as JSON: `clean` and `corrupted` with the means of the suites and every cell.
+pub fn scores_json(scores: &Scores) -> Map<String, Value> {
+    let mut out = Map::new();
+    if let Some(clean) = scores.clean {
+        out.insert("clean".into(), json!({ "accuracy": clean.accuracy(), "n": clean.n }));
+    }
+    if !scores.corrupted.is_empty() {
+        let mut corrupted = Map::new();
+        for of in ["common15", "extra4"] {
+            if let Some(mean) = scores.mean(is_member(of)) {
+                corrupted.insert(of.into(), json!(mean));
+            }
+        }
+        let cells: Map<String, Value> = scores
+            .corrupted
+            .iter()
+            .map(|(name, by)| {
+                let by: Map<_, _> = by.iter().map(|(s, v)| (s.to_string(), json!(v.accuracy()))).collect();
+                (name.clone(), Value::Object(by))
+            })
+            .collect();
+        corrupted.insert("by_corruption".into(), Value::Object(cells));
+        let n = scores.corrupted.iter().flat_map(|(_, by)| by.values().map(|s| s.n)).max().unwrap_or(0);
+        corrupted.insert("n_per_cell".into(), json!(n));
+        out.insert("corrupted".into(), Value::Object(corrupted));
+    }
+    out
+}
+
+/// The JSON of `dyntta eval --json`, version 1: the scores behind the enhancer, and the classifier's alone under
+/// `without_enhancer`.
+pub fn eval_json(alone: &Scores, enhanced: Option<&Scores>, about: Value) -> Value {
+    let mut out = Map::from_iter([("version".to_owned(), json!(1))]);
+    out.append(&mut scores_json(enhanced.unwrap_or(alone)));
+    if enhanced.is_some() {
+        out.insert("without_enhancer".into(), Value::Object(scores_json(alone)));
+    }
+    out.insert("about".into(), about);
+    Value::Object(out)
+}

@@ -1,0 +1,458 @@
+//! A training run of an enhancer: from settings to a folder with checkpoint, config, metrics and state.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use burn::tensor::Device;
+use dyntta_corrupt::Preset;
+use dyntta_data::{Dataset, Options};
+use dyntta_image::write_atomic;
+use dyntta_nn::checkpoint::{self, ClassifierConfig, EnhancerConfig, Method};
+use dyntta_nn::{Arch, Classifier, Depth, Enhancer, Init, Mode, Normalisation, ResNet, weights};
+use serde::{Deserialize, Serialize};
+
+use crate::control::{Progress, Stop};
+use crate::error::Error;
+use crate::fit::{EpochMetrics, RunFolder, fit};
+use crate::images::{Geometry, Setting, TrainingImages};
+use crate::recipe::{OptimizerKind, Recipe, Schedule};
+use crate::state;
+
+/// The file of the settings in a run's folder.
+pub const SETTINGS: &str = "settings.json";
+
+/// The settings of a run as given: flags, a TOML file, or the `settings.json` of a run. What is absent has a default,
+/// see [`TrainSettings::resolve`].
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct TrainSettings {
+    /// The labelled images.
+    pub data: Option<PathBuf>,
+    /// The classifier's weights.
+    pub classifier: Option<PathBuf>,
+    /// The classifier's architecture; absent: told by its keys.
+    pub arch: Option<String>,
+    /// Mean of each channel that the classifier's input is normalised by.
+    pub mean: Option<[f32; 3]>,
+    /// Standard deviation of each channel.
+    pub std: Option<[f32; 3]>,
+    /// Which enhancer.
+    pub method: Option<Method>,
+    /// What the training images go through.
+    pub setting: Option<Setting>,
+    /// `imagenet` or `cifar`.
+    pub preset: Option<String>,
+    /// The side of the training images in pixels.
+    pub size: Option<usize>,
+    /// Train on this many images only, the same number of each class.
+    pub limit: Option<usize>,
+    /// A trained URIE to start the SK-UNet of DynTTA from: a run's folder or a weight file.
+    pub urie: Option<PathBuf>,
+    /// torchvision ResNet-18 weights to start the control network from.
+    pub control_weights: Option<PathBuf>,
+    /// The side of the view that the control network looks at; absent: the image itself.
+    pub control_size: Option<usize>,
+    /// The bank's augmentations in order; absent: the paper's fifty.
+    pub bank: Option<Vec<String>>,
+    /// Passes over the data.
+    pub epochs: Option<usize>,
+    /// Images a step.
+    pub batch_size: Option<usize>,
+    /// `sgd` or `adam`.
+    pub optimizer: Option<OptimizerKind>,
+    /// The learning rate at the start.
+    pub lr: Option<f64>,
+    /// `constant`, `cosine` or `step`.
+    pub schedule: Option<Schedule>,
+    /// L2 weight decay.
+    pub weight_decay: Option<f64>,
+    /// The momentum of SGD.
+    pub momentum: Option<f64>,
+    /// Limit on the global norm of the gradient; 0: none.
+    pub clip: Option<f64>,
+    /// Names every random stream of the run.
+    pub seed: Option<u64>,
+}
+
+impl TrainSettings {
+    /// Reads a TOML file.
+    ///
+    /// # Errors
+    /// If it cannot be read, is not TOML, or has a key or value that is none: line and key are named.
+    pub fn read_toml(path: &Path) -> Result<Self, Error> {
+        let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
+        toml::from_str(&text).map_err(|e| Error::Config {
+            path: path.to_owned(),
+            message: e.to_string().trim_end().to_owned(),
+        })
+    }
+
+    /// Reads the settings of a run that is there.
+    ///
+    /// # Errors
+    /// If there is none, or its file is damaged.
+    pub fn read_run(folder: &Path) -> Result<Self, Error> {
+        let path = folder.join(SETTINGS);
+        if !path.is_file() {
+            let message = format!("there is no run in this folder (no {SETTINGS})");
+            return Err(Error::Resume { path: folder.to_owned(), message });
+        }
+        let text = std::fs::read_to_string(&path).map_err(Error::io(&path))?;
+        serde_json::from_str(&text).map_err(|e| Error::Config { path, message: e.to_string() })
+    }
+
+    /// These settings, and those of `other` where these are silent.
+    pub fn or(self, other: Self) -> Self {
+        Self {
+            data: self.data.or(other.data),
+            classifier: self.classifier.or(other.classifier),
+            arch: self.arch.or(other.arch),
+            mean: self.mean.or(other.mean),
+            std: self.std.or(other.std),
+            method: self.method.or(other.method),
+            setting: self.setting.or(other.setting),
+            preset: self.preset.or(other.preset),
+            size: self.size.or(other.size),
+            limit: self.limit.or(other.limit),
+            urie: self.urie.or(other.urie),
+            control_weights: self.control_weights.or(other.control_weights),
+            control_size: self.control_size.or(other.control_size),
+            bank: self.bank.or(other.bank),
+            epochs: self.epochs.or(other.epochs),
+            batch_size: self.batch_size.or(other.batch_size),
+            optimizer: self.optimizer.or(other.optimizer),
+            lr: self.lr.or(other.lr),
+            schedule: self.schedule.or(other.schedule),
+            weight_decay: self.weight_decay.or(other.weight_decay),
+            momentum: self.momentum.or(other.momentum),
+            clip: self.clip.or(other.clip),
+            seed: self.seed.or(other.seed),
+        }
+    }
+
+    /// Fills in the defaults and checks the ranges.
+    ///
+    /// With the `imagenet` preset the defaults are the paper's: SGD with momentum 0.9, weight decay 1e-3, batches of 64,
+    /// 60 epochs, the learning rate (DynTTA 1e-4, URIE 1e-3) halved every 10; 224 pixels. With `cifar`: Adam at 1e-3
+    /// along a cosine, 10 epochs, gradient norms clipped at 1; 32 pixels.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] names what is missing or out of range.
+    pub fn resolve(&self) -> Result<Resolved, Error> {
+        let required = |key: &str| Error::setting(key, "a path", "nothing");
+        let method = self.method.unwrap_or(Method::Dyntta);
+        let preset: Preset = self.preset.as_deref().unwrap_or("imagenet").parse()?;
+        let paper = preset == Preset::Imagenet;
+        let (mean, std) = (
+            self.mean.unwrap_or(Normalisation::IMAGENET.mean),
+            self.std.unwrap_or(Normalisation::IMAGENET.std),
+        );
+        if std.iter().any(|s| !(s.is_finite() && *s > 0.0)) || mean.iter().any(|m| !m.is_finite()) {
+            return Err(Error::setting("std", "three positive numbers", format!("{std:?}")));
+        }
+        let recipe = Recipe {
+            epochs: self.epochs.unwrap_or(if paper { 60 } else { 10 }),
+            batch_size: self.batch_size.unwrap_or(64),
+            optimizer: self.optimizer.unwrap_or(if paper { OptimizerKind::Sgd } else { OptimizerKind::Adam }),
+            lr: self.lr.unwrap_or(match (paper, method) {
+                (true, Method::Dyntta) => 1e-4,
+                _ => 1e-3,
+            }),
+            schedule: self.schedule.unwrap_or(if paper { Schedule::Step } else { Schedule::Cosine }),
+            weight_decay: self.weight_decay.unwrap_or(if paper { 1e-3 } else { 0.0 }),
+            momentum: self.momentum.unwrap_or(0.9),
+            clip_norm: match self.clip {
+                Some(clip) => (clip != 0.0).then_some(clip),
+                None => (!paper).then_some(1.0),
+            },
+            label_smoothing: 0.0,
+            seed: self.seed.unwrap_or(0),
+        };
+        let positive = |key: &str, value: f64| {
+            if value.is_finite() && value > 0.0 {
+                Ok(())
+            } else {
+                Err(Error::setting(key, "a positive number", value))
+            }
+        };
+        let at_least_one = |key: &str, value: Option<usize>| match value {
+            Some(0) => Err(Error::setting(key, "a number from 1 up", 0)),
+            _ => Ok(()),
+        };
+        positive("lr", recipe.lr)?;
+        if let Some(clip) = recipe.clip_norm {
+            positive("clip", clip)?;
+        }
+        for (key, value) in [
+            ("epochs", Some(recipe.epochs)),
+            ("batch-size", Some(recipe.batch_size)),
+            ("limit", self.limit),
+            ("size", self.size),
+            ("control-size", self.control_size),
+        ] {
+            at_least_one(key, value)?;
+        }
+        for (key, value) in [("weight-decay", recipe.weight_decay), ("momentum", recipe.momentum)] {
+            if !(0.0..1.0).contains(&value) {
+                return Err(Error::setting(key, "a number from 0 to below 1", value));
+            }
+        }
+        if method == Method::Urie {
+            for (key, given) in [
+                ("urie", self.urie.is_some()),
+                ("bank", self.bank.is_some()),
+                ("control-weights", self.control_weights.is_some()),
+                ("control-size", self.control_size.is_some()),
+            ] {
+                if given {
+                    return Err(Error::setting(
+                        key,
+                        "`--method dyntta` (URIE alone has no bank and no control net)",
+                        "`--method urie`",
+                    ));
+                }
+            }
+        }
+        Ok(Resolved {
+            data: self.data.clone().ok_or_else(|| required("data"))?,
+            classifier: self.classifier.clone().ok_or_else(|| required("classifier"))?,
+            arch: self.arch.as_deref().map(str::parse).transpose()?,
+            normalisation: Normalisation { mean, std },
+            method,
+            setting: self.setting.unwrap_or(Setting::NonBlind),
+            geometry: Geometry { preset, size: self.size.unwrap_or(if paper { 224 } else { 32 }) },
+            limit: self.limit,
+            urie: self.urie.clone(),
+            control_weights: self.control_weights.clone(),
+            control_size: self.control_size,
+            bank: self.bank.clone(),
+            recipe,
+        })
+    }
+}
+
+/// The settings of a run with nothing left open.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Resolved {
+    /// The labelled images.
+    pub data: PathBuf,
+    /// The classifier's weights.
+    pub classifier: PathBuf,
+    /// The classifier's architecture, if it was named.
+    pub arch: Option<Arch>,
+    /// What the classifier's input is normalised by.
+    pub normalisation: Normalisation,
+    /// Which enhancer.
+    pub method: Method,
+    /// What the training images go through.
+    pub setting: Setting,
+    /// How they are brought to size.
+    pub geometry: Geometry,
+    /// How many of them.
+    pub limit: Option<usize>,
+    /// The URIE to start from.
+    pub urie: Option<PathBuf>,
+    /// The ResNet-18 to start from.
+    pub control_weights: Option<PathBuf>,
+    /// The control network's view.
+    pub control_size: Option<usize>,
+    /// The bank.
+    pub bank: Option<Vec<String>>,
+    /// How it is trained.
+    pub recipe: Recipe,
+}
+
+impl Resolved {
+    /// All that decides the result, for the config and for a resumed run to be held against.
+    fn describe(&self, data: &Dataset, classifier: &Classifier) -> serde_json::Value {
+        serde_json::json!({
+            "method": self.method,
+            "setting": self.setting,
+            "preset": self.geometry.preset.name(),
+            "size": self.geometry.size,
+            "images": data.len(),
+            "classes": data.classes.len(),
+            "arch": classifier.arch().to_string(),
+            "urie": self.urie.is_some(),
+            "control-weights": self.control_weights.is_some(),
+            "recipe": self.recipe,
+        })
+    }
+}
+
+/// What a run ended with.
+pub struct TrainSummary {
+    /// The epochs that this process finished.
+    pub epochs: Vec<EpochMetrics>,
+    /// The trained enhancer, on the autodiff device.
+    pub enhancer: Enhancer,
+    /// Its config, as saved.
+    pub config: EnhancerConfig,
+}
+
+/// Checks that a data set's classes are as many as the classifier's outputs.
+///
+/// # Errors
+/// [`Error::Classes`].
+pub fn check_classes(data: &Dataset, classifier: &Classifier) -> Result<(), Error> {
+    if data.classes.len() == classifier.classes() {
+        return Ok(());
+    }
+    const SHOWN: usize = 20;
+    let mut listing: Vec<&str> = data.classes.iter().take(SHOWN).map(String::as_str).collect();
+    if data.classes.len() > SHOWN {
+        listing.push("…");
+    }
+    Err(Error::Classes {
+        what: data.name().to_owned(),
+        expected: classifier.classes(),
+        found: data.classes.len(),
+        listing: format!(
+            ": {}.\nA `classes.txt` in the data set, one class a line in the order of the classifier's outputs, may name \
+             classes without images",
+            listing.join(", ")
+        ),
+    })
+}
+
+/// Trains an enhancer and keeps everything in `folder`; with `resume`, continues the run that is there.
+///
+/// # Errors
+/// Bad settings or inputs, a non-finite loss, a full disk, or a request to stop. What the folder held stays whole.
+pub fn train_enhancer(
+    settings: &TrainSettings,
+    folder: &Path,
+    resume: bool,
+    stop: &Stop,
+    progress: &mut dyn Progress,
+) -> Result<TrainSummary, Error> {
+    let resolved = settings.resolve()?;
+    let plain = Device::flex();
+    let device = plain.clone().autodiff();
+    let classifier = Classifier::load(&resolved.classifier, resolved.arch, resolved.normalisation, &plain)?;
+    progress.message(&format!(
+        "classifier {} ({}, {} classes)",
+        resolved.classifier.display(),
+        classifier.arch(),
+        classifier.classes()
+    ));
+    let data = Dataset::open(&resolved.data, &Options::default())?;
+    let data = match resolved.limit {
+        Some(limit) => data.limit_balanced(limit)?,
+        None => data,
+    };
+    progress.message(&format!("training images {}", data.describe()));
+    check_classes(&data, &classifier)?;
+    train_on(&resolved, settings, &classifier, data, folder, resume, &device, stop, progress)
+}
+
+/// [`train_enhancer`] with data and classifier at hand; `settings` is what a resumed run starts from.
+///
+/// # Errors
+/// As [`train_enhancer`].
+pub fn train_on(
+    resolved: &Resolved,
+    settings: &TrainSettings,
+    classifier: &Classifier,
+    data: Dataset,
+    folder: &Path,
+    resume: bool,
+    device: &Device,
+    stop: &Stop,
+    progress: &mut dyn Progress,
+) -> Result<TrainSummary, Error> {
+    let size = resolved.geometry.size;
+    let description = resolved.describe(&data, classifier);
+    let config = EnhancerConfig {
+        format: 1,
+        method: resolved.method,
+        bank: (resolved.method == Method::Dyntta).then(|| match &resolved.bank {
+            Some(names) => names.clone(),
+            None => dyntta_ops::Bank::paper().names().map(Into::into).collect(),
+        }),
+        control_size: resolved.control_size,
+        image_size: [size, size],
+        classifier: ClassifierConfig {
+            arch: classifier.arch().to_string(),
+            normalisation: classifier.normalisation(),
+            classes: data.classes.clone(),
+        },
+        seed: resolved.recipe.seed,
+        versions: BTreeMap::from([("dyntta".to_owned(), env!("CARGO_PKG_VERSION").to_owned())]),
+        training: description.clone(),
+    };
+    let mut enhancer = config.build(Path::new("settings"), resolved.recipe.seed, device)?;
+    if !resume {
+        enhancer = start_from(enhancer, resolved, device, progress)?;
+        begin_folder(folder, settings)?;
+    } else if !folder.join(state::FILE).is_file() {
+        let message =
+            format!("the run has no saved state yet (no {}); start it anew in another folder", state::FILE);
+        return Err(Error::Resume { path: folder.to_owned(), message });
+    }
+    let images = TrainingImages::new(data, resolved.geometry, resolved.setting);
+    let export =
+        |enhancer: &Enhancer| -> Result<(), Error> { Ok(checkpoint::save(folder, enhancer, &config)?) };
+    let (enhancer, epochs) = fit(
+        enhancer,
+        |enhancer, images| classifier.forward(enhancer.forward(images, Mode::Train)),
+        &images,
+        &resolved.recipe,
+        device,
+        Some(RunFolder {
+            path: folder.to_owned(),
+            resume,
+            fingerprint: description.to_string(),
+            export: &export,
+        }),
+        stop,
+        progress,
+    )?;
+    Ok(TrainSummary { epochs, enhancer, config })
+}
+
+/// Makes the folder of a new run; one that holds a run already is refused.
+fn begin_folder(folder: &Path, settings: &TrainSettings) -> Result<(), Error> {
+    std::fs::create_dir_all(folder).map_err(Error::io(folder))?;
+    let path = folder.join(SETTINGS);
+    if path.exists() {
+        return Err(Error::setting(
+            "out",
+            "a folder without a run; continue the run with --resume or choose another folder",
+            format!("a run in {}", folder.display()),
+        ));
+    }
+    let json = serde_json::to_string_pretty(settings).expect("plain data");
+    Ok(write_atomic(path, json.as_bytes())?)
+}
+
+/// Puts pretrained parts into a fresh enhancer.
+fn start_from(
+    enhancer: Enhancer,
+    resolved: &Resolved,
+    device: &Device,
+    progress: &mut dyn Progress,
+) -> Result<Enhancer, Error> {
+    let Enhancer::DynTta(mut dyntta) = enhancer else { return Ok(enhancer) };
+    if let Some(path) = &resolved.urie {
+        let (Enhancer::Urie(urie), _) = checkpoint::load(path, device)? else {
+            return Err(Error::setting(
+                "urie",
+                "a run of `--method urie`, or URIE weights",
+                format!("DynTTA in {}", path.display()),
+            ));
+        };
+        progress.message(&format!("SK-UNet started from {}", path.display()));
+        dyntta = dyntta.with_urie(urie);
+    } else if dyntta.bank().network_slot().is_some() {
+        progress.message("SK-UNet started fresh; the paper starts it from a URIE trained alone (--urie RUN)");
+    }
+    if let Some(path) = &resolved.control_weights {
+        let dict = weights::read(path)?;
+        let outputs = dict.get("fc.weight").and_then(|e| e.shape.first().copied()).unwrap_or(1000);
+        let fresh = ResNet::new(&Init::new("enhancer", 0, device).child("control"), Depth::D18, outputs);
+        dyntta = dyntta.with_control(weights::load(fresh, &dict, path, "resnet18 (the control network)")?);
+        progress.message(&format!("control network started from {}", path.display()));
+    }
+    Ok(Enhancer::DynTta(dyntta))
+}

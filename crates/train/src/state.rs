@@ -1,0 +1,92 @@
+//! The state of a training run in one file: weights, optimiser and position, written whole or not at all.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use burn::module::Module;
+use burn::optim::ModuleOptimizer;
+use burn::tensor::Bytes;
+use dyntta_image::write_atomic;
+use dyntta_nn::weights::{self, Entry, StateDict};
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use serde::{Deserialize, Serialize};
+
+use crate::error::Error;
+
+/// The file of the state in a run's folder.
+pub(crate) const FILE: &str = "state.safetensors";
+const OPTIMIZER: &str = "optimizer";
+const MODEL: &str = "model.";
+const POSITION: &str = "dyntta.position";
+
+/// Where a run stands: `epoch` and `step` are the next to do, counted from 0; the sums are of the epoch so far.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Position {
+    pub epoch: usize,
+    pub step: usize,
+    pub loss_sum: f64,
+    pub hits: usize,
+    pub images: usize,
+    pub seconds: f64,
+    /// A digest of all that must be the same for the run to continue as it began.
+    pub fingerprint: String,
+}
+
+pub(crate) fn save<M: Module>(
+    path: &Path,
+    model: &M,
+    optimizer: &ModuleOptimizer,
+    position: &Position,
+) -> Result<(), Error> {
+    let record = optimizer
+        .into_bytes()
+        .map_err(|e| Error::Io { path: path.to_owned(), source: std::io::Error::other(e.to_string()) })?;
+    let dict = weights::state_dict(model);
+    let bytes: Vec<(String, &Entry, Vec<u8>)> = dict
+        .iter()
+        .map(|(key, e)| (format!("{MODEL}{key}"), e, e.data.iter().flat_map(|v| v.to_le_bytes()).collect()))
+        .collect();
+    let mut views: Vec<(&str, TensorView)> = bytes
+        .iter()
+        .map(|(key, e, data)| {
+            (key.as_str(), TensorView::new(Dtype::F32, e.shape.clone(), data).expect("four bytes a value"))
+        })
+        .collect();
+    let view = TensorView::new(Dtype::U8, vec![record.len()], &record).expect("one byte a value");
+    views.push((OPTIMIZER, view));
+    let position = serde_json::to_string(position).expect("plain data");
+    let metadata = HashMap::from([(POSITION.to_owned(), position)]);
+    let out = safetensors::serialize(views, Some(metadata)).expect("valid views");
+    Ok(write_atomic(path, &out)?)
+}
+
+pub(crate) fn load<M: Module>(
+    path: &Path,
+    model: M,
+    optimizer: ModuleOptimizer,
+) -> Result<(M, ModuleOptimizer, Position), Error> {
+    let damaged = |message: String| Error::Resume { path: path.to_owned(), message };
+    let bytes = std::fs::read(path).map_err(Error::io(path))?;
+    let not_state = |e: safetensors::SafeTensorError| damaged(format!("not a training state ({e})"));
+    let (_, header) = SafeTensors::read_metadata(&bytes).map_err(not_state)?;
+    let position = header.metadata().as_ref().and_then(|m| m.get(POSITION));
+    let position = position.ok_or_else(|| damaged("not a training state (no position in it)".into()))?;
+    let position: Position =
+        serde_json::from_str(position).map_err(|e| damaged(format!("its position is not readable ({e})")))?;
+    let tensors = SafeTensors::deserialize(&bytes).map_err(not_state)?;
+    let record = tensors.tensor(OPTIMIZER).map_err(not_state)?.data().to_vec();
+    let (dict, _) = weights::read_safetensors(path)?;
+    let dict: StateDict =
+        dict.into_iter().filter_map(|(k, v)| Some((k.strip_prefix(MODEL)?.to_owned(), v))).collect();
+    let model = weights::load(model, &dict, path, "the model of this run")?;
+    let optimizer = optimizer
+        .from_bytes(Bytes::from_bytes_vec(record))
+        .map_err(|e| damaged(format!("its optimiser state is not readable ({e})")))?;
+    Ok((model, optimizer, position))
+}
+
+/// Whether every weight is a number.
+pub(crate) fn is_finite<M: Module>(model: &M) -> bool {
+    weights::state_dict(model).values().all(|entry| entry.data.iter().all(|v| v.is_finite()))
+}
