@@ -3,7 +3,7 @@
 mod fused;
 pub mod reference;
 
-use crate::{Bank, Error, Shape};
+use crate::{Bank, Error, Shape, view};
 
 /// Where [`backward`] writes gradients. All are overwritten.
 #[derive(Debug)]
@@ -45,10 +45,8 @@ impl<'a> Inputs<'a> {
         weights: &'a [f32],
         network: Option<&'a [f32]>,
     ) -> Result<Self, Error> {
-        let Shape { n, h, w } = shape;
-        if h == 0 || w == 0 {
-            return Err(Error::NoPixels { h, w });
-        }
+        let n = shape.n;
+        view::check(shape.h, shape.w)?;
         length("image", BATCH, shape.batch(), image.len())?;
         length("raw", COLUMNS, n * bank.len(), raw.len())?;
         length("weights", COLUMNS, n * bank.len(), weights.len())?;
@@ -88,7 +86,7 @@ impl<'a> Inputs<'a> {
 /// An image's result depends on its own row only, and not on the number of threads.
 ///
 /// # Errors
-/// [`Error::Length`], [`Error::NoPixels`], [`Error::NetworkMissing`], [`Error::NetworkUnexpected`].
+/// [`Error::Length`], [`Error::NoPixels`], [`Error::TooLarge`], [`Error::NetworkMissing`], [`Error::NetworkUnexpected`].
 pub fn forward(
     bank: &Bank,
     shape: Shape,

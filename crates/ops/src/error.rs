@@ -58,6 +58,14 @@ pub enum Error {
         /// Width.
         w: usize,
     },
+    /// An image with too many pixels.
+    #[error("images of {h} x {w} pixels are too large: the sides may be at most 2^28 and the pixels 2^30")]
+    TooLarge {
+        /// Height.
+        h: usize,
+        /// Width.
+        w: usize,
+    },
     /// A buffer of the wrong length.
     #[error("`{buffer}` has {found} values, expected {expected} ({layout})")]
     Length {

@@ -67,6 +67,32 @@ pub(crate) fn passed(y: f32, value: f32) -> f32 {
     if (y > 0.0) & (y < 1.0) { value } else { 0.0 }
 }
 
+/// The whole part of `x` brought into `0..=max`, `max` at most 2^24; 0 for NaN.
+///
+/// A plain `as` saturates by itself, but is not turned into vector instructions.
+#[inline(always)]
+pub(crate) fn whole(x: f32, max: u32) -> i32 {
+    debug_assert!(max <= 1 << 24);
+    let max = max as f32;
+    let x = if x > 0.0 { x } else { 0.0 };
+    let x = if x < max { x } else { max };
+    // SAFETY: x is a number in 0..=2^24, NaN having failed the first comparison.
+    unsafe { x.to_int_unchecked() }
+}
+
+/// The floor of `x` brought into `-2..=max`, `max` at most 2^30; -2 for NaN; and how far x lies above it.
+#[inline(always)]
+pub(crate) fn floor(x: f64, max: i32) -> (i32, f32) {
+    debug_assert!(max <= 1 << 30);
+    let max = f64::from(max);
+    let x = if x > -2.0 { x } else { -2.0 };
+    let x = if x < max { x } else { max };
+    // Moved up by 2, truncation is floor.
+    // SAFETY: x + 2 is a number in 0..=2^30 + 2, NaN having failed the first comparison.
+    let floor = unsafe { (x + 2.0).to_int_unchecked::<i32>() } - 2;
+    (floor, (x - f64::from(floor)) as f32)
+}
+
 /// Base 2 logarithm of a positive number; those below the smallest normal one count as that one.
 ///
 /// With x = 2^e m, m in [1/sqrt 2, sqrt 2): `ln m = 2 (s + s^3/3 + s^5/5 + ..)`, `s = (m - 1)/(m + 1)`, cut after s^9.
@@ -109,6 +135,19 @@ pub(crate) fn exp2(x: f32) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn conversions_take_anything() {
+        for (x, expected) in [(f32::NAN, 0), (-1.0, 0), (0.99, 0), (3.0, 3), (254.9, 254), (1e30, 255)] {
+            assert_eq!(whole(x, 255), expected);
+        }
+        assert_eq!(floor(f64::NAN, 9).0, -2);
+        assert_eq!(floor(-1.25, 9), (-2, 0.75));
+        assert_eq!(floor(-0.25, 9), (-1, 0.75));
+        assert_eq!(floor(3.5, 9), (3, 0.5));
+        assert_eq!(floor(f64::INFINITY, 9), (9, 0.0));
+        assert_eq!(floor(f64::NEG_INFINITY, 9), (-2, 0.0));
+    }
 
     #[test]
     fn the_logarithm_is_accurate() {

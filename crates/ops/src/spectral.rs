@@ -210,7 +210,10 @@ const CACHED: usize = 32;
 
 type Key = (usize, usize, Vec<u64>);
 
-static PLANS: LazyLock<Mutex<Vec<(Key, Arc<Plan>)>>> = LazyLock::new(Mutex::default);
+/// Least recently used first.
+type Cache = Vec<(Key, Arc<Plan>)>;
+
+static PLANS: LazyLock<Mutex<Cache>> = LazyLock::new(Mutex::default);
 
 impl Plan {
     /// The plan of a size and a set of filters, from the cache if it is there.

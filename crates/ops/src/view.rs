@@ -28,6 +28,18 @@ impl Shape {
     }
 }
 
+/// Refuses empty images, and those whose pixels would not fit the indices of the fused path.
+pub(crate) fn check(h: usize, w: usize) -> Result<(), Error> {
+    if h == 0 || w == 0 {
+        return Err(Error::NoPixels { h, w });
+    }
+    let side = 1 << 28;
+    if h > side || w > side || h * w > 1 << 30 {
+        return Err(Error::TooLarge { h, w });
+    }
+    Ok(())
+}
+
 /// One planar three-channel image, read only: `3 * h * w` values in `0..=1`, channel after channel.
 #[derive(Clone, Copy, Debug)]
 pub struct View<'a> {
@@ -40,11 +52,9 @@ impl<'a> View<'a> {
     /// Views `data` as an image of `h` rows and `w` columns.
     ///
     /// # Errors
-    /// [`Error::NoPixels`] if a side is 0, [`Error::Length`] unless there are `3 * h * w` values.
+    /// [`Error::NoPixels`] if a side is 0, [`Error::TooLarge`], [`Error::Length`] unless there are `3 * h * w` values.
     pub fn new(data: &'a [f32], h: usize, w: usize) -> Result<Self, Error> {
-        if h == 0 || w == 0 {
-            return Err(Error::NoPixels { h, w });
-        }
+        check(h, w)?;
         if data.len() != 3 * h * w {
             return Err(Error::Length {
                 buffer: "image",

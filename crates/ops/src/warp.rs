@@ -1,7 +1,7 @@
 //! Bilinear sampling at places (u, v), a neighbour outside the image counting 0: what `rotate` and `scale` share.
 
 use crate::View;
-use crate::simd::{STRIP, Strip};
+use crate::simd::{self, STRIP, Strip};
 
 /// A place between pixels: the top left neighbour and the fractions towards the others.
 struct Place {
@@ -100,12 +100,69 @@ pub(crate) struct Affine {
     slope: [f64; 4],
 }
 
-/// The neighbours of a strip of places: indices in the plane, brought inside, and 1 or 0 for inside and outside.
-struct Strips {
+/// One coordinate of a strip of places: of the neighbour before and the one after.
+struct Axis {
+    /// The distance from the neighbour before: the share of the one after.
+    fraction: Strip,
+    /// 1 for a neighbour inside the image, 0 for one outside.
+    inside: [Strip; 2],
+    /// The coordinates, brought inside.
+    at: [[i32; STRIP]; 2],
+}
+
+impl Axis {
+    /// For coordinates of an axis of `n` pixels. Many short loops: the compiler makes vectors of those.
+    #[inline(always)]
+    fn new(coordinates: &[f64; STRIP], n: i32) -> Self {
+        let (mut floor, mut fraction) = ([0; STRIP], [0.0; STRIP]);
+        for i in 0..STRIP {
+            // All places more than one pixel outside are alike.
+            (floor[i], fraction[i]) = simd::floor(coordinates[i], n + 1);
+        }
+        let mut inside = [[0.0; STRIP]; 2];
+        let mut at = [[0; STRIP]; 2];
+        for (step, (inside, at)) in inside.iter_mut().zip(&mut at).enumerate() {
+            for i in 0..STRIP {
+                let k = floor[i] + step as i32;
+                at[i] = k.max(0).min(n - 1);
+                inside[i] = if at[i] == k { 1.0 } else { 0.0 };
+            }
+        }
+        Self { fraction, inside, at }
+    }
+}
+
+/// The neighbours of a strip of places, rows first.
+struct Places {
+    x: Axis,
+    y: Axis,
+    /// Indices in the plane, brought inside; all below `pixels`.
     index: [[u32; STRIP]; 4],
-    inside: [Strip; 4],
-    fx: Strip,
-    fy: Strip,
+    pixels: usize,
+}
+
+impl Places {
+    /// The value at neighbour `k` of pixel `i` of the strip.
+    #[inline(always)]
+    fn value(&self, plane: &[f32], k: usize, i: usize) -> f32 {
+        debug_assert!((self.index[k][i] as usize) < self.pixels && plane.len() == self.pixels);
+        // SAFETY: `Axis::new` brings both coordinates inside, so that an index is at
+        // most (h - 1) * w + w - 1 < pixels, and the sweep's planes have `pixels` values, as `fit` asserts before
+        // the loops. (A bounds check would keep the loop from becoming vector gathers.)
+        unsafe { *plane.get_unchecked(self.index[k][i] as usize) }
+    }
+
+    /// 1 if neighbour `k` of pixel `i` lies inside the image, else 0.
+    #[inline(always)]
+    fn inside(&self, k: usize, i: usize) -> f32 {
+        self.y.inside[k / 2][i] * self.x.inside[k % 2][i]
+    }
+
+    /// Asserts what `value` relies on.
+    #[inline(always)]
+    fn fit(&self, planes: &[&[f32]; 3]) {
+        assert!(planes.iter().all(|plane| plane.len() == self.pixels));
+    }
 }
 
 impl Affine {
@@ -115,41 +172,23 @@ impl Affine {
 
     /// Places of the pixels with these columns and rows.
     #[inline(always)]
-    fn places(&self, xs: &[i32; STRIP], ys: &[i32; STRIP]) -> Strips {
-        let zero = [0.0; STRIP];
-        let mut strips = Strips { index: [[0; STRIP]; 4], inside: [zero; 4], fx: zero, fy: zero };
+    fn places(&self, xs: &[i32; STRIP], ys: &[i32; STRIP]) -> Places {
         let [cx, cy] = self.centre;
         let [a, b, c, d] = self.map;
-        let (h, w) = (self.h as i32, self.w as i32);
-        let (right, bottom) = (self.w as f64 + 1.0, self.h as f64 + 1.0);
+        let (mut u, mut v) = ([0.0; STRIP], [0.0; STRIP]);
         for i in 0..STRIP {
             let (x, y) = (f64::from(xs[i]) - cx, f64::from(ys[i]) - cy);
-            let u = a * x + b * y + cx;
-            let v = c * x + d * y + cy;
-            // As in `Place`; the comparisons bring what is not a number inside too.
-            let u = if u > -2.0 { u } else { -2.0 };
-            let u = if u < right { u } else { right };
-            let v = if v > -2.0 { v } else { -2.0 };
-            let v = if v < bottom { v } else { bottom };
-            // Moved up by 2, truncation is floor.
-            let (x0, y0) = ((u + 2.0) as i32 - 2, (v + 2.0) as i32 - 2);
-            strips.fx[i] = (u - f64::from(x0)) as f32;
-            strips.fy[i] = (v - f64::from(y0)) as f32;
-            let inside = |k: i32, n: i32| if (k >= 0) & (k < n) { 1.0f32 } else { 0.0 };
-            let (left, right) = (inside(x0, w), inside(x0 + 1, w));
-            let (top, bottom) = (inside(y0, h), inside(y0 + 1, h));
-            strips.inside[0][i] = top * left;
-            strips.inside[1][i] = top * right;
-            strips.inside[2][i] = bottom * left;
-            strips.inside[3][i] = bottom * right;
-            let (xa, xb) = (x0.clamp(0, w - 1), (x0 + 1).clamp(0, w - 1));
-            let (ya, yb) = (y0.clamp(0, h - 1) * w, (y0 + 1).clamp(0, h - 1) * w);
-            strips.index[0][i] = (ya + xa) as u32;
-            strips.index[1][i] = (ya + xb) as u32;
-            strips.index[2][i] = (yb + xa) as u32;
-            strips.index[3][i] = (yb + xb) as u32;
+            u[i] = a * x + b * y + cx;
+            v[i] = c * x + d * y + cy;
         }
-        strips
+        let (x, y) = (Axis::new(&u, self.w as i32), Axis::new(&v, self.h as i32));
+        let mut index = [[0; STRIP]; 4];
+        for k in 0..4 {
+            for i in 0..STRIP {
+                index[k][i] = (y.at[k / 2][i] * self.w as i32 + x.at[k % 2][i]) as u32;
+            }
+        }
+        Places { x, y, index, pixels: self.h * self.w }
     }
 
     /// Strip kernel: `acc += weight * warped image`.
@@ -163,17 +202,18 @@ impl Affine {
         acc: &mut [Strip; 3],
     ) {
         let places = self.places(xs, ys);
-        let mut shares = places.inside;
-        for i in 0..STRIP {
-            let (fx, fy) = (places.fx[i], places.fy[i]);
-            shares[0][i] *= weight * (1.0 - fy) * (1.0 - fx);
-            shares[1][i] *= weight * (1.0 - fy) * fx;
-            shares[2][i] *= weight * fy * (1.0 - fx);
-            shares[3][i] *= weight * fy * fx;
+        places.fit(planes);
+        let mut shares = [[0.0; STRIP]; 4];
+        for k in 0..4 {
+            for i in 0..STRIP {
+                let (fx, fy) = (places.x.fraction[i], places.y.fraction[i]);
+                let share = if k / 2 == 0 { 1.0 - fy } else { fy } * if k % 2 == 0 { 1.0 - fx } else { fx };
+                shares[k][i] = weight * share * places.inside(k, i);
+            }
         }
         for c in 0..3 {
             for i in 0..STRIP {
-                let at = |k: usize| planes[c][places.index[k][i] as usize] * shares[k][i];
+                let at = |k: usize| places.value(planes[c], k, i) * shares[k][i];
                 acc[c][i] += (at(0) + at(1)) + (at(2) + at(3));
             }
         }
@@ -191,14 +231,15 @@ impl Affine {
         slope: &mut Strip,
     ) {
         let places = self.places(xs, ys);
+        places.fit(planes);
         let [cx, cy] = self.centre;
         let [a, b, c, d] = self.slope;
         let (mut by_u, mut by_v) = ([0.0; STRIP], [0.0; STRIP]);
         for c in 0..3 {
             for i in 0..STRIP {
-                let at = |k: usize| planes[c][places.index[k][i] as usize] * places.inside[k][i];
+                let at = |k: usize| places.value(planes[c], k, i) * places.inside(k, i);
                 let (tl, tr, bl, br) = (at(0), at(1), at(2), at(3));
-                let (fx, fy) = (places.fx[i], places.fy[i]);
+                let (fx, fy) = (places.x.fraction[i], places.y.fraction[i]);
                 let (top, bottom) = (tr - tl, br - bl);
                 let (upper, lower) = (tl + fx * top, bl + fx * bottom);
                 value[i] += g[c][i] * (upper + fy * (lower - upper));

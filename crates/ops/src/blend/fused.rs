@@ -111,19 +111,37 @@ impl Kernel for Extremes<'_> {
     }
 }
 
-fn histogram(plane: &[f32]) -> [u32; 256] {
-    // Four, so that runs of equal values do not wait for each other.
-    let mut parts = [[0u32; 256]; 4];
-    let fours = plane.chunks_exact(4);
-    for &x in fours.remainder() {
-        parts[0][equalize::bin(x)] += 1;
-    }
-    for x in fours {
-        for j in 0..4 {
-            parts[j][equalize::bin(x[j])] += 1;
+/// The histogram of `equalize`.
+struct Histogram<'a>(&'a [f32]);
+
+impl Kernel for Histogram<'_> {
+    type Output = [u32; 256];
+
+    #[inline(always)]
+    fn run(self) -> [u32; 256] {
+        // Four, so that runs of equal values do not wait for each other.
+        let mut parts = [[0u32; 256]; 4];
+        let strips = self.0.chunks_exact(STRIP);
+        for &x in strips.remainder() {
+            parts[0][equalize::bin(x)] += 1;
         }
+        for strip in strips {
+            let mut bins = [0u8; STRIP];
+            for i in 0..STRIP {
+                bins[i] = equalize::bin(strip[i]) as u8;
+            }
+            for i in 0..STRIP {
+                parts[i % 4][bins[i] as usize] += 1;
+            }
+        }
+        let mut sum = [0; 256];
+        for part in parts {
+            for j in 0..256 {
+                sum[j] += part[j];
+            }
+        }
+        sum
     }
-    std::array::from_fn(|j| parts.iter().map(|part| part[j]).sum())
 }
 
 /// What is known of one channel before the sweep.
@@ -149,7 +167,11 @@ impl<'a> Settings<'a> {
         let needs_histogram = slot(Sweep::Equalize).is_some();
         let channel = |c: usize| Channel {
             extremes: if needs_extremes { simd::dispatch(Extremes(planes[c])) } else { (0.0, 0.0) },
-            equalize: if needs_histogram { equalize::table(&histogram(planes[c]), h * w) } else { None },
+            equalize: if needs_histogram {
+                equalize::table(&simd::dispatch(Histogram(planes[c])), h * w)
+            } else {
+                None
+            },
         };
         let channels = if spread {
             let (r, (g, b)) = rayon::join(|| channel(0), || rayon::join(|| channel(1), || channel(2)));
@@ -546,7 +568,17 @@ impl Kernel for BackwardTile<'_, '_> {
                 }
             }
         }
-        let total = |strips: [Strip; SUMS]| strips.map(|strip| strip.iter().map(|&x| f64::from(x)).sum());
+        let total = |strips: [Strip; SUMS]| {
+            strips.map(|strip| {
+                let mut lanes = [0.0f64; 8];
+                for eight in strip.chunks_exact(8) {
+                    for i in 0..8 {
+                        lanes[i] += f64::from(eight[i]);
+                    }
+                }
+                lanes.iter().sum()
+            })
+        };
         Sums { value: total(value), slope: total(slope) }
     }
 }

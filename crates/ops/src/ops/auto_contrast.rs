@@ -10,7 +10,7 @@
 
 use super::{Fused, Op, Sweep, pointwise_backward};
 use crate::View;
-use crate::simd::{STRIP, Strip};
+use crate::simd::{self, STRIP, Strip};
 
 /// Stretches each channel to the full range.
 #[derive(Clone, Copy, Debug)]
@@ -19,7 +19,7 @@ pub struct AutoContrast;
 /// The level of a value: `floor(255 x)`, kept within the table.
 #[inline(always)]
 pub(crate) fn level(x: f32) -> usize {
-    ((255.0 * x) as i32).clamp(0, 255) as usize
+    simd::whole(255.0 * x, 255) as usize
 }
 
 /// The outputs of the 256 levels, for a channel whose values lie in `min..=max`.
@@ -38,7 +38,7 @@ pub(crate) fn table(min: f32, max: f32) -> [f32; 256] {
 pub(crate) fn strip_levels(x: &Strip) -> [i32; STRIP] {
     let mut levels = [0; STRIP];
     for i in 0..STRIP {
-        levels[i] = ((255.0 * x[i]) as i32).clamp(0, 255);
+        levels[i] = level(x[i]) as i32;
     }
     levels
 }

@@ -8,6 +8,7 @@
 use super::auto_contrast::level;
 use super::{Fused, Op, Sweep};
 use crate::View;
+use crate::simd;
 
 /// Spreads the levels of each channel evenly.
 #[derive(Clone, Copy, Debug)]
@@ -16,7 +17,7 @@ pub struct Equalize;
 /// The histogram bin of a value.
 #[inline(always)]
 pub(crate) fn bin(x: f32) -> usize {
-    ((255.0 * x / 255.0 * 256.0) as i32).clamp(0, 255) as usize
+    simd::whole(255.0 * x / 255.0 * 256.0, 255) as usize
 }
 
 /// The outputs of the 256 levels, for a channel of `pixels` values with this histogram; `None`: the channel stays as it is.
