@@ -1,7 +1,7 @@
 //! Strips of pixels, and the choice of vector instructions at run time.
 //!
 //! The fused sweep works on strips of a fixed number of pixels in loops that the compiler turns into vector instructions.
-//! The same source is compiled for several instruction sets; [`dispatch`] picks the widest that the processor has. No
+//! The same source is compiled for several instruction sets; [`dispatch`] takes the widest that the processor has. No
 //! multiplication is fused with an addition, so all of them round alike and give the same bits.
 
 /// Pixels that are worked on together: four vectors of AVX-512.
@@ -16,25 +16,65 @@ pub(crate) trait Kernel {
     fn run(self) -> Self::Output;
 }
 
+/// Instruction sets, narrow ones first.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Level {
+    /// What the build was made for.
+    Portable,
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
+}
+
+impl Level {
+    /// All that the processor has.
+    pub fn all() -> impl Iterator<Item = Self> {
+        #[cfg(target_arch = "x86_64")]
+        let levels = [Self::Portable, Self::Avx2, Self::Avx512];
+        #[cfg(not(target_arch = "x86_64"))]
+        let levels = [Self::Portable];
+        levels.into_iter().filter(|level| level.available())
+    }
+
+    fn available(self) -> bool {
+        match self {
+            Self::Portable => true,
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => is_x86_feature_detected!("avx2"),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 => {
+                is_x86_feature_detected!("avx512f")
+                    && is_x86_feature_detected!("avx512bw")
+                    && is_x86_feature_detected!("avx512dq")
+                    && is_x86_feature_detected!("avx512vl")
+            }
+        }
+    }
+
+    /// Runs `kernel` with these instructions.
+    ///
+    /// # Panics
+    /// If the processor lacks them.
+    #[inline]
+    pub fn run<K: Kernel>(self, kernel: K) -> K::Output {
+        assert!(self.available());
+        match self {
+            Self::Portable => kernel.run(),
+            // SAFETY: the processor has the feature, as just asserted.
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => unsafe { avx2(kernel) },
+            // SAFETY: the processor has the features, as just asserted.
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 => unsafe { avx512(kernel) },
+        }
+    }
+}
+
 /// Runs `kernel` with the widest vector instructions there are.
 #[inline]
 pub(crate) fn dispatch<K: Kernel>(kernel: K) -> K::Output {
-    #[cfg(target_arch = "x86_64")]
-    {
-        if is_x86_feature_detected!("avx512f")
-            && is_x86_feature_detected!("avx512bw")
-            && is_x86_feature_detected!("avx512dq")
-            && is_x86_feature_detected!("avx512vl")
-        {
-            // SAFETY: the processor has what `avx512` is compiled for, as just asked.
-            return unsafe { avx512(kernel) };
-        }
-        if is_x86_feature_detected!("avx2") {
-            // SAFETY: the processor has what `avx2` is compiled for, as just asked.
-            return unsafe { avx2(kernel) };
-        }
-    }
-    kernel.run()
+    Level::all().last().unwrap_or(Level::Portable).run(kernel)
 }
 
 /// # Safety

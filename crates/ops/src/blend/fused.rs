@@ -453,7 +453,7 @@ const SUMS: usize = Sweep::COUNT + 1;
 const NETWORK: usize = Sweep::COUNT;
 
 /// Sums over a tile or an image.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 struct Sums {
     /// g times value, for each op: the gradient of its weight.
     value: [f64; SUMS],
@@ -668,5 +668,45 @@ fn backward_image(image: &Image<'_>, plan: Option<&Plan>, out: &[f32], g: &[f32]
             *weighted = image.weights[k] * g;
         }
         op.backward(view, op.factor(image.raw[k]), &weighted, Some(grad_image));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_instruction_set_gives_the_same_bits() {
+        let bank = Bank::from_names(&crate::bank::known_names()).unwrap();
+        let mut stream = dyntta_image::Stream::new(1, &["simd"]);
+        for (h, w) in [(1, 1), (3, 50), (24, 31), (64, 64)] {
+            let n = 3 * h * w;
+            let mut noise = |n: usize| -> Vec<f32> { (0..n).map(|_| stream.uniform_f32()).collect() };
+            let (data, network, g) = (noise(n), noise(n), noise(n));
+            let (raw, weights) = (noise(bank.len()), noise(bank.len()));
+            let image = Image {
+                bank: &bank,
+                view: View::new(&data, h, w).unwrap(),
+                raw: &raw,
+                weights: &weights,
+                network: Some(&network),
+            };
+            let settings = Settings::new(&image, false);
+            let shares = Shares::new(&settings);
+            let planes = [0, 1, 2].map(|c| &g[c * h * w..(c + 1) * h * w]);
+            let results = simd::Level::all().map(|level| {
+                let (mut blended, mut by_network) = (vec![0.0; n], vec![0.0; n]);
+                let [out]: [_; 1] = tiles(&mut blended, h * w).try_into().expect("one tile");
+                level.run(ForwardTile { settings: &settings, shares: &shares, start: 0, out });
+                let network = tiles(&mut by_network, h * w).pop();
+                let out = planes;
+                let tile =
+                    BackwardTile { settings: &settings, start: 0, out, g: planes, network, length: h * w };
+                let sums = level.run(tile);
+                (blended, by_network, sums)
+            });
+            let results: Vec<_> = results.collect();
+            assert!(results.iter().all(|result| *result == results[0]), "{h} x {w}");
+        }
     }
 }
