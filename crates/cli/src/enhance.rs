@@ -4,9 +4,8 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use burn::tensor::{Device, Tensor, TensorData};
-use dyntta_image::{Rgb8, encode_jpeg, encode_png, is_image_name, read, write_atomic};
-use dyntta_nn::{Enhancer, Mode, checkpoint};
+use dyntta::Enhancer;
+use dyntta_image::{encode_jpeg, encode_png, is_image_name, read, write_atomic};
 use dyntta_train::Stop;
 
 use crate::progress;
@@ -87,25 +86,17 @@ fn jobs(args: &Args) -> Result<Vec<(PathBuf, PathBuf)>> {
 
 pub fn run(args: Args, stop: &Stop) -> Result<()> {
     let jobs = jobs(&args)?;
-    let device = Device::flex();
-    let (enhancer, config) = checkpoint::load(&args.enhancer, &device)?;
-    let trained = config.as_ref().map(|c| c.control_size.unwrap_or(c.image_size[0]));
-    let control = match args.control_size {
-        Some(0) => None,
-        Some(size) => Some(size),
-        None => trained,
-    };
-    let enhancer = match enhancer {
-        Enhancer::DynTta(dyntta) => Enhancer::DynTta(dyntta.with_control_size(control)),
-        urie => urie,
-    };
+    let mut enhancer = Enhancer::load(&args.enhancer)?;
+    if let Some(size) = args.control_size {
+        enhancer = enhancer.with_control_size((size > 0).then_some(size));
+    }
     std::fs::create_dir_all(&args.out).with_context(|| format!("{}", args.out.display()))?;
     let mut progress = progress::new();
     progress.begin("enhancing", jobs.len() as u64, 0);
     let mut failures = Vec::new();
     for (i, (file, out)) in jobs.iter().enumerate() {
         stop.check()?;
-        if let Err(error) = enhance(&enhancer, file, out, args.format, &device) {
+        if let Err(error) = enhance(&enhancer, file, out, args.format) {
             // What goes wrong on one file leaves the others be.
             failures.push(format!("{error:#}"));
         }
@@ -128,12 +119,8 @@ pub fn run(args: Args, stop: &Stop) -> Result<()> {
     Ok(())
 }
 
-fn enhance(enhancer: &Enhancer, file: &Path, out: &Path, format: Format, device: &Device) -> Result<()> {
-    let image = read(file)?;
-    let (w, h) = (image.width, image.height);
-    let x = Tensor::from_data(TensorData::new(image.to_planar(), [1, 3, h, w]), device);
-    let y = enhancer.forward(x, Mode::Eval).into_data().try_to_vec::<f32>().expect("images are f32");
-    let image = Rgb8::from_planar(w, h, &y);
+fn enhance(enhancer: &Enhancer, file: &Path, out: &Path, format: Format) -> Result<()> {
+    let image = enhancer.enhance(&read(file)?);
     let bytes = match format {
         Format::Png => encode_png(&image)?,
         Format::Jpeg(quality) => encode_jpeg(&image, quality)?,

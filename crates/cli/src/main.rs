@@ -1,5 +1,6 @@
 //! The `dyntta` command: a thin shell over the library crates.
 
+mod allocator;
 mod demo;
 mod enhance;
 mod eval;
@@ -34,6 +35,7 @@ enum Command {
 fn main() -> ExitCode {
     // clap prints usage errors itself and exits with 2.
     let cli = Cli::parse();
+    allocator::keep_freed_memory();
     let stop = Stop::default();
     let handler = stop.clone();
     let installed = ctrlc::set_handler(move || {

@@ -81,7 +81,7 @@ impl Mismatch {
 
 impl std::fmt::Display for Mismatch {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        const SHOWN: usize = 12;
+        const SHOWN: usize = 20;
         let mut list = |title: &str, lines: Vec<String>| {
             if lines.is_empty() {
                 return Ok(());

@@ -158,6 +158,8 @@ impl BatchNorm {
         for (running, new) in [(&self.running_mean, mean), (&self.running_var, variance)] {
             let old = running.value_sync();
             running.update(old.mul_scalar(1.0 - MOMENTUM) + new.mul_scalar(MOMENTUM));
+            // An update is pending until the next look; a checkpoint taken before that would miss it.
+            running.value_sync();
         }
     }
 }

@@ -1,0 +1,341 @@
+//! The command as a user meets it: exit codes, messages, and files that are whole or not there.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use dyntta_image::{Rgb8, encode_jpeg, encode_png, read, write};
+use dyntta_nn::checkpoint::{self, ClassifierConfig, EnhancerConfig, Method};
+use dyntta_nn::{Arch, ClassifierNet, Init, Normalisation, weights};
+
+fn dyntta(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_dyntta")).args(args).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// Runs what must fail: exit code 1, and every one of `parts` in the message, and no trace of a panic.
+fn fails(args: &[&str], parts: &[&str]) {
+    let output = dyntta(args);
+    let message = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{args:?}: {message}");
+    assert!(!message.contains("panicked"), "{args:?}: {message}");
+    for part in parts {
+        assert!(message.contains(part), "{args:?}: no `{part}` in {message}");
+    }
+}
+
+fn succeeds(args: &[&str]) -> String {
+    let output = dyntta(args);
+    assert!(output.status.success(), "{args:?}: {}", text(&output.stderr));
+    text(&output.stdout)
+}
+
+/// A folder with two classes of small pictures, an untrained classifier for them, and an untrained enhancer.
+struct Place(tempfile::TempDir);
+
+impl Place {
+    fn new() -> Self {
+        let place = Self(tempfile::tempdir().unwrap());
+        for (c, class) in ["cat", "dog"].iter().enumerate() {
+            std::fs::create_dir_all(place.path("data").join(class)).unwrap();
+            for i in 0..4 {
+                let data = (0..32 * 32 * 3).map(|v| ((v * (7 + i) + c * 90) % 256) as u8).collect();
+                write(place.path("data").join(class).join(format!("{i}.png")), &Rgb8::new(32, 32, data))
+                    .unwrap();
+            }
+        }
+        let device = burn::tensor::Device::flex();
+        let net = ClassifierNet::new(&Init::new("classifier", 0, &device), Arch::CifarResNet(1), 2);
+        weights::write(&place.path("net.safetensors"), &weights::state_dict(&net), Default::default())
+            .unwrap();
+        let config = EnhancerConfig {
+            format: 1,
+            method: Method::Dyntta,
+            bank: Some(["rotate", "gamma", "low_pass_0.30", "urie"].map(Into::into).to_vec()),
+            control_size: None,
+            image_size: [32, 32],
+            classifier: ClassifierConfig {
+                arch: "cifar-resnet8".into(),
+                normalisation: Normalisation::IMAGENET,
+                classes: vec!["cat".into(), "dog".into()],
+            },
+            seed: 0,
+            versions: Default::default(),
+            training: serde_json::json!({ "preset": "cifar" }),
+        };
+        std::fs::create_dir(place.path("enhancer")).unwrap();
+        let enhancer = config.build(Path::new("test"), 0, &device).unwrap();
+        checkpoint::save(&place.path("enhancer"), &enhancer, &config).unwrap();
+        place
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn at(&self, name: &str) -> String {
+        self.path(name).display().to_string()
+    }
+}
+
+#[test]
+fn usage_errors_exit_with_2_and_help_with_0() {
+    assert_eq!(dyntta(&["train", "--no-such-flag"]).status.code(), Some(2));
+    assert_eq!(dyntta(&[]).status.code(), Some(2));
+    for command in ["demo", "train", "eval", "enhance"] {
+        assert!(succeeds(&[command, "--help"]).contains("Usage"), "{command}");
+    }
+}
+
+#[test]
+fn eval_prints_a_table_and_writes_versioned_json() {
+    let place = Place::new();
+    let (net, data, enhancer, json) =
+        (place.at("net.safetensors"), place.at("data"), place.at("enhancer"), place.at("result.json"));
+    let table = succeeds(&[
+        "eval",
+        "--classifier",
+        &net,
+        "--clean",
+        &data,
+        "--suite",
+        "gaussian_noise,fog",
+        "--severities",
+        "1,5",
+        "--enhancer",
+        &enhancer,
+        "--json",
+        &json,
+    ]);
+    for part in ["clean", "gaussian_noise", "fog", "alone", "with dyntta", "mean of 2 in common15"] {
+        assert!(table.contains(part), "no `{part}` in\n{table}");
+    }
+    let value: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(json).unwrap()).unwrap();
+    assert_eq!(value["version"], 1);
+    assert_eq!(value["clean"]["n"], 8);
+    assert!(value["corrupted"]["by_corruption"]["fog"]["5"].is_f64());
+    assert!(
+        value["corrupted"]["common15"].is_f64() && value["without_enhancer"]["clean"]["accuracy"].is_f64()
+    );
+    // The same again gives the same, in other batches too.
+    let again = succeeds(&[
+        "eval",
+        "--classifier",
+        &net,
+        "--clean",
+        &data,
+        "--suite",
+        "gaussian_noise,fog",
+        "--severities",
+        "1,5",
+        "--enhancer",
+        &enhancer,
+        "--batch-size",
+        "3",
+    ]);
+    assert_eq!(table, again);
+}
+
+#[test]
+fn train_writes_a_run_that_eval_and_enhance_take() {
+    let place = Place::new();
+    let (net, data, run, out) =
+        (place.at("net.safetensors"), place.at("data"), place.at("run"), place.at("out"));
+    succeeds(&[
+        "train",
+        "--data",
+        &data,
+        "--classifier",
+        &net,
+        "--preset",
+        "cifar",
+        "--method",
+        "dyntta",
+        "--bank",
+        "gamma,contrast,invert",
+        "--epochs",
+        "1",
+        "--batch-size",
+        "4",
+        "--out",
+        &run,
+    ]);
+    for file in
+        ["settings.json", "metrics.jsonl", "state.safetensors", "enhancer.safetensors", "enhancer.json"]
+    {
+        assert!(place.path("run").join(file).is_file(), "{file}");
+    }
+    // A finished run resumed has nothing left to do, and needs no other flags.
+    succeeds(&["train", "--out", &run, "--resume"]);
+    fails(&["train", "--data", &data, "--classifier", &net, "--out", &run], &["--resume", &run]);
+    succeeds(&["eval", "--classifier", &net, "--clean", &data, "--enhancer", &run]);
+    let image = place.at("data/cat/0.png");
+    succeeds(&["enhance", &image, "--enhancer", &run, "--out", &out]);
+    assert_eq!(read(place.path("out/0.png")).unwrap().width, 32);
+}
+
+#[test]
+fn enhance_takes_any_image_and_any_size() {
+    let place = Place::new();
+    let picture =
+        |w: usize, h: usize| Rgb8::new(w, h, (0..w * h * 3).map(|v| (v * 13 % 256) as u8).collect());
+    let inputs = place.path("inputs");
+    std::fs::create_dir(&inputs).unwrap();
+    write(inputs.join("one.png"), &picture(1, 1)).unwrap();
+    write(inputs.join("odd.png"), &picture(61, 47)).unwrap();
+    std::fs::write(inputs.join("photo.jpg"), encode_jpeg(&picture(40, 30), 90).unwrap()).unwrap();
+    std::fs::write(inputs.join("turned.jpg"), turned(&encode_jpeg(&picture(40, 30), 90).unwrap())).unwrap();
+    let out = place.at("out");
+    succeeds(&["enhance", &inputs.display().to_string(), "--enhancer", &place.at("enhancer"), "--out", &out]);
+    for (name, size) in [("one", (1, 1)), ("odd", (61, 47)), ("photo", (40, 30)), ("turned", (30, 40))] {
+        let image = read(place.path("out").join(format!("{name}.png"))).unwrap();
+        assert_eq!((image.width, image.height), size, "{name}");
+    }
+}
+
+/// A JPEG with an EXIF header that asks for a quarter turn.
+fn turned(jpeg: &[u8]) -> Vec<u8> {
+    let exif: &[u8] = b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0";
+    let mut out = jpeg[..2].to_vec();
+    out.extend([0xff, 0xe1]);
+    out.extend((exif.len() as u16 + 2).to_be_bytes());
+    out.extend(exif);
+    out.extend(&jpeg[2..]);
+    out
+}
+
+#[test]
+fn one_bad_image_is_named_and_the_others_are_enhanced() {
+    let place = Place::new();
+    let good = place.at("data/cat/0.png");
+    let bad = place.at("cut.jpg");
+    let jpeg = encode_jpeg(&Rgb8::black(64, 64), 90).unwrap();
+    std::fs::write(&bad, &jpeg[..jpeg.len() / 2]).unwrap();
+    let out = place.at("out");
+    fails(
+        &["enhance", &bad, &good, "--enhancer", &place.at("enhancer"), "--out", &out],
+        &["1 of 2", "cut.jpg"],
+    );
+    assert!(place.path("out/0.png").is_file());
+    let left: Vec<_> = std::fs::read_dir(place.path("out")).unwrap().collect();
+    assert_eq!(left.len(), 1, "only the good one is there");
+    fails(
+        &["enhance", &good, &place.at("data/dog/0.png"), "--enhancer", &place.at("enhancer"), "--out", &out],
+        &["both be written"],
+    );
+}
+
+#[test]
+fn bad_inputs_are_named_with_what_was_expected() {
+    let place = Place::new();
+    let (net, data, enhancer) = (place.at("net.safetensors"), place.at("data"), place.at("enhancer"));
+    let missing = place.at("nowhere.pth");
+    fails(&["eval", "--classifier", &missing, "--clean", &data], &["nowhere.pth"]);
+    fails(&["eval", "--classifier", &net, "--clean", &place.at("nothing")], &["nothing"]);
+    let text_file = place.at("text.pth");
+    std::fs::write(&text_file, "not a checkpoint").unwrap();
+    fails(&["eval", "--classifier", &text_file, "--clean", &data], &["text.pth", "expected", "PyTorch"]);
+    fails(
+        &["eval", "--classifier", &net, "--arch", "resnet18", "--clean", &data],
+        &["resnet18", "missing keys", "unexpected keys", "layer1.1.conv1.weight"],
+    );
+    fails(&["eval", "--classifier", &net, "--arch", "resnet19", "--clean", &data], &["resnet19", "resnet18"]);
+    fails(&["eval", "--classifier", &net, "--clean", &data, "--limit", "0"], &["limit", "0"]);
+    fails(&["eval", "--classifier", &net, "--clean", &data, "--suite", "fogg"], &["fogg", "fog"]);
+    fails(&["eval", "--classifier", &net, "--clean", &data, "--suite", "fog", "--severities", "6"], &["6"]);
+    fails(&["eval", "--classifier", &net, "--suite", "fog"], &["--clean"]);
+    fails(&["eval", "--classifier", &net, "--clean", &data, "--enhancer", &data], &["enhancer.safetensors"]);
+    fails(&["eval", "--classifier", &net, "--clean", &place.at("data/cat")], &["data/cat"]);
+    fails(&["enhance", &missing, "--enhancer", &enhancer, "--out", &place.at("out")], &["nowhere.pth"]);
+    fails(&["train", "--out", &place.at("run"), "--resume"], &["run"]);
+    fails(
+        &[
+            "train",
+            "--data",
+            &data,
+            "--classifier",
+            &net,
+            "--preset",
+            "cifar",
+            "--out",
+            &place.at("run"),
+            "--limit",
+            "0",
+        ],
+        &["limit"],
+    );
+    fails(
+        &["train", "--data", &data, "--classifier", &net, "--bank", "gama", "--out", &place.at("run")],
+        &["gama", "gamma"],
+    );
+    assert!(!place.path("run").exists(), "nothing is begun on bad input");
+}
+
+#[test]
+fn a_folder_with_one_class_or_another_number_of_classes_is_refused() {
+    let place = Place::new();
+    let net = place.at("net.safetensors");
+    let one = place.path("one/only");
+    std::fs::create_dir_all(&one).unwrap();
+    write(one.join("a.png"), &Rgb8::black(32, 32)).unwrap();
+    fails(&["eval", "--classifier", &net, "--clean", &place.at("one")], &["one", "class"]);
+    std::fs::create_dir_all(place.path("data/bird")).unwrap();
+    write(place.path("data/bird/a.png"), &Rgb8::black(32, 32)).unwrap();
+    fails(
+        &["eval", "--classifier", &net, "--clean", &place.at("data")],
+        &["3 classes", "2", "bird, cat, dog"],
+    );
+}
+
+#[test]
+fn odd_kinds_of_images_train_and_broken_ones_are_named() {
+    let place = Place::new();
+    let (net, data) = (place.at("net.safetensors"), place.at("data"));
+    // Another size, and one pixel.
+    write(place.path("data/cat/wide.png"), &Rgb8::new(50, 20, vec![90; 3000])).unwrap();
+    write(place.path("data/dog/dot.png"), &Rgb8::new(1, 1, vec![1, 2, 3])).unwrap();
+    succeeds(&["eval", "--classifier", &net, "--clean", &data, "--suite", "common15", "--severities", "5"]);
+    let png = encode_png(&Rgb8::black(32, 32)).unwrap();
+    std::fs::write(place.path("data/dog/cut.png"), &png[..png.len() - 20]).unwrap();
+    fails(&["eval", "--classifier", &net, "--clean", &data], &["cut.png"]);
+    fails(
+        &[
+            "train",
+            "--data",
+            &data,
+            "--classifier",
+            &net,
+            "--preset",
+            "cifar",
+            "--method",
+            "urie",
+            "--epochs",
+            "1",
+            "--batch-size",
+            "4",
+            "--out",
+            &place.at("run"),
+        ],
+        &["cut.png"],
+    );
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_is_reported_and_leaves_nothing_half_written() {
+    let place = Place::new();
+    // /dev/full fails every write as a full disk does; a folder link would not, so the JSON goes there.
+    let output = dyntta(&[
+        "eval",
+        "--classifier",
+        &place.at("net.safetensors"),
+        "--clean",
+        &place.at("data"),
+        "--json",
+        "/dev/full/x.json",
+    ]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("/dev/full/x.json"), "{}", text(&output.stderr));
+}
