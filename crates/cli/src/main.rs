@@ -1,6 +1,7 @@
 //! The `dyntta` command: a thin shell over the library crates.
 
 mod allocator;
+mod bench;
 mod demo;
 mod enhance;
 mod eval;
@@ -30,6 +31,8 @@ enum Command {
     Eval(Box<eval::Args>),
     /// Enhance image files.
     Enhance(enhance::Args),
+    /// Time this machine: a training step, the corruptions.
+    Bench(bench::Args),
 }
 
 fn main() -> ExitCode {
@@ -50,12 +53,25 @@ fn main() -> ExitCode {
         Command::Train(args) => train::run(*args, &stop),
         Command::Eval(args) => eval::run(*args, &stop),
         Command::Enhance(args) => enhance::run(args, &stop),
+        Command::Bench(args) => bench::run(args, &stop),
     });
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            eprintln!("error: {}", describe(&error));
             ExitCode::FAILURE
         }
     }
+}
+
+/// An error and its causes, each said once: some messages hold their cause already.
+fn describe(error: &anyhow::Error) -> String {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !text.contains(&cause) {
+            text.push_str(": ");
+            text.push_str(&cause);
+        }
+    }
+    text
 }

@@ -139,6 +139,43 @@ fn eval_prints_a_table_and_writes_versioned_json() {
 }
 
 #[test]
+fn corrupted_images_on_disk_are_evaluated_by_corruption_and_severity() {
+    let place = Place::new();
+    for class in ["cat", "dog"] {
+        let folder = place.path("c/fog/3").join(class);
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::copy(place.path("data").join(class).join("0.png"), folder.join("0.png")).unwrap();
+    }
+    let net = place.at("net.safetensors");
+    let table = succeeds(&[
+        "eval",
+        "--classifier",
+        &net,
+        "--clean",
+        &place.at("data"),
+        "--corrupted",
+        &place.at("c"),
+    ]);
+    assert!(table.contains("fog") && table.contains("clean"), "{table}");
+    std::fs::rename(place.path("c/fog/3/dog"), place.path("c/fog/3/wolf")).unwrap();
+    fails(
+        &["eval", "--classifier", &net, "--clean", &place.at("data"), "--corrupted", &place.at("c")],
+        &["dog", "wolf"],
+    );
+}
+
+#[test]
+fn bench_reports_parts_as_json() {
+    let out = succeeds(&["bench", "step", "--size", "32", "--batch", "2", "--runs", "1", "--json"]);
+    let value: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(value["version"], 1);
+    assert!(value["ms_per_image"].as_f64().unwrap() > 0.0);
+    for part in ["forward", "backward", "optimizer"] {
+        assert!(value["parts"][part].as_f64().unwrap() > 0.0, "{part}");
+    }
+}
+
+#[test]
 fn train_writes_a_run_that_eval_and_enhance_take() {
     let place = Place::new();
     let (net, data, run, out) =

@@ -16,6 +16,7 @@ pub mod layout;
 mod micro;
 pub mod naive;
 pub mod norm;
+pub mod optimizer;
 mod pack;
 mod planar;
 pub mod pool;

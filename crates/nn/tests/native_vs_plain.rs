@@ -142,3 +142,51 @@ fn gate() {
         compare("gate", native, plain, &[grad!(a), grad!(b), grad!(map_a), grad!(map_b)]);
     }
 }
+
+#[test]
+fn blend_through_the_graph_matches_the_bank() {
+    use dyntta_nn::ops::blend::blend;
+    use dyntta_ops::{Bank, Gradients as BankGradients, Shape, blend as bank_blend};
+
+    let bank = std::sync::Arc::new(Bank::paper());
+    let (n, h, w, k) = (2, 9, 11, bank.len());
+    // Images are in 0..=1.
+    let image = burn::tensor::activation::sigmoid(random("image", [n, 3, h, w], &Device::flex()));
+    let image = Tensor::<4>::from_data(image.into_data(), &autodiff()).require_grad();
+    let raw = random("raw", [n, k], &autodiff());
+    let weights = burn::tensor::activation::softmax(random("weights", [n, k], &autodiff()), 1);
+    let weights = Tensor::<2>::from_data(weights.into_data(), &autodiff()).require_grad();
+    let network = random("network", [n, 3, h, w], &autodiff());
+    let y = blend(&bank, image.clone(), raw.clone(), weights.clone(), Some(network.clone()));
+    let g = random("upstream", y.dims(), &Device::flex());
+    let out = values(y.clone());
+    let grads = (y * g.clone()).sum().backward();
+
+    let shape = Shape { n, h, w };
+    let [x, r, v, u, g] = [
+        values(image.clone()),
+        values(raw.clone()),
+        values(weights.clone()),
+        values(network.clone()),
+        values(g),
+    ];
+    let mut expected = vec![0.0; x.len()];
+    bank_blend::reference::forward(&bank, shape, &x, &r, &v, Some(&u), &mut expected).unwrap();
+    let [mut dx, mut du] = [(); 2].map(|()| vec![0.0; x.len()]);
+    let [mut dr, mut dv] = [(); 2].map(|()| vec![0.0; n * k]);
+    let gradients =
+        BankGradients { raw: &mut dr, weights: &mut dv, network: Some(&mut du), image: Some(&mut dx) };
+    bank_blend::reference::backward(&bank, shape, &x, &r, &v, Some(&u), &expected, &g, gradients).unwrap();
+    for (what, ours, theirs) in [
+        ("output", out, expected),
+        ("image", values(image.grad(&grads).unwrap()), dx),
+        ("raw", values(raw.grad(&grads).unwrap()), dr),
+        ("weights", values(weights.grad(&grads).unwrap()), dv),
+        ("network", values(network.grad(&grads).unwrap()), du),
+    ] {
+        let scale = theirs.iter().fold(1.0f32, |m, v| m.max(v.abs()));
+        for (i, (a, b)) in ours.iter().zip(&theirs).enumerate() {
+            assert!((a - b).abs() <= 1e-4 * scale, "{what}[{i}]: {a} and {b}");
+        }
+    }
+}

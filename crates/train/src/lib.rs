@@ -1,11 +1,13 @@
 //! Training and evaluation of enhancers in front of a frozen classifier.
 
+pub mod bench;
 mod control;
 pub mod demo;
 mod error;
 mod evaluate;
 mod fit;
 mod images;
+mod optimizer;
 pub mod picture;
 mod recipe;
 pub mod report;

@@ -3,11 +3,11 @@
 use std::f64::consts::PI;
 
 use burn::module::{Module, ModuleVisitor, Param};
-use burn::optim::decay::WeightDecayConfig;
-use burn::optim::momentum::MomentumConfig;
-use burn::optim::{AdamConfig, GradientsParams, ModuleOptimizer, SgdConfig};
+use burn::optim::{GradientsParams, ModuleOptimizer};
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
+
+use crate::optimizer::{Adam, Sgd};
 
 /// Which optimiser.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -70,15 +70,9 @@ pub struct Recipe {
 impl Recipe {
     /// The optimiser, without state.
     pub(crate) fn optimizer(&self) -> ModuleOptimizer {
-        let decay = (self.weight_decay > 0.0).then(|| WeightDecayConfig::new(self.weight_decay as f32));
         match self.optimizer {
-            OptimizerKind::Adam => AdamConfig::new().with_epsilon(1e-8).with_weight_decay(decay).init(),
-            OptimizerKind::Sgd => {
-                // Dampening 0 and no Nesterov step: PyTorch's SGD.
-                let momentum = (self.momentum > 0.0)
-                    .then(|| MomentumConfig::new().with_momentum(self.momentum).with_dampening(0.0));
-                SgdConfig::new().with_weight_decay(decay).with_momentum(momentum).init()
-            }
+            OptimizerKind::Adam => Adam { weight_decay: self.weight_decay }.into(),
+            OptimizerKind::Sgd => Sgd { momentum: self.momentum, weight_decay: self.weight_decay }.into(),
         }
     }
 }

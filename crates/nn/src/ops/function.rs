@@ -21,7 +21,7 @@ use burn::tensor::{Tensor, TensorData};
 pub struct View<'a> {
     /// The extent of each dimension.
     pub shape: &'a [usize],
-    /// The values, row-major.
+    /// The values, row-major; empty where a backward pass said that it doesn't need them.
     pub data: &'a [f32],
 }
 
@@ -59,8 +59,22 @@ pub struct Context<'a> {
     pub wanted: &'a [bool],
 }
 
+/// What a backward pass reads; see [`Function::keeps`].
+pub struct Keeps {
+    /// Which of the inputs.
+    pub inputs: Vec<bool>,
+    /// Whether the output.
+    pub output: bool,
+}
+
 /// An operation with a hand-written derivative.
 pub trait Function: Debug + Send + Sync + 'static {
+    /// Which inputs, and whether the output, the backward pass reads: the rest is not kept alive for it. `wanted` says
+    /// which inputs will want a gradient. By default everything is kept.
+    fn keeps(&self, wanted: &[bool]) -> Keeps {
+        Keeps { inputs: vec![true; wanted.len()], output: true }
+    }
+
     /// Computes the output.
     fn forward(&self, inputs: &[View<'_>]) -> Output;
 
@@ -121,15 +135,15 @@ trait Functions: Backend {
 
 impl Functions for Flex {
     fn apply1(a: FlexTensor, function: Arc<dyn Function>) -> FlexTensor {
-        run(&*function, [a]).output
+        run(&*function, [a]).1
     }
 
     fn apply2(a: FlexTensor, b: FlexTensor, function: Arc<dyn Function>) -> FlexTensor {
-        run(&*function, [a, b]).output
+        run(&*function, [a, b]).1
     }
 
     fn apply3(a: FlexTensor, b: FlexTensor, c: FlexTensor, function: Arc<dyn Function>) -> FlexTensor {
-        run(&*function, [a, b, c]).output
+        run(&*function, [a, b, c]).1
     }
 
     fn apply4(
@@ -139,7 +153,7 @@ impl Functions for Flex {
         d: FlexTensor,
         function: Arc<dyn Function>,
     ) -> FlexTensor {
-        run(&*function, [a, b, c, d]).output
+        run(&*function, [a, b, c, d]).1
     }
 }
 
@@ -163,25 +177,49 @@ impl<C: CheckpointStrategy> Functions for Autodiff<Flex, C> {
     }
 }
 
-/// One forward pass with all that its backward pass needs. Tensors are reference counted: keeping them costs nothing
-/// beyond keeping them alive.
+/// A tensor of a forward pass, or its shape alone where the backward pass doesn't read it. Tensors are reference
+/// counted: keeping one costs nothing beyond keeping it alive.
+#[derive(Clone)]
+struct Kept {
+    shape: Vec<usize>,
+    tensor: Option<FlexTensor>,
+}
+
+impl Kept {
+    fn new(tensor: FlexTensor, keep: bool) -> Self {
+        Self { shape: tensor.layout().shape().as_slice().to_vec(), tensor: keep.then_some(tensor) }
+    }
+
+    fn view(&self) -> View<'_> {
+        match &self.tensor {
+            Some(tensor) => view(tensor),
+            None => View { shape: &self.shape, data: &[] },
+        }
+    }
+}
+
+/// What a backward pass starts from.
 #[derive(Clone)]
 struct Run<const N: usize> {
-    inputs: [FlexTensor; N],
-    output: FlexTensor,
+    inputs: [Kept; N],
+    output: Kept,
     saved: Saved,
 }
 
 impl<const N: usize> Debug for Run<N> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Run").field("output", self.output.layout().shape()).finish_non_exhaustive()
+        f.debug_struct("Run").field("output", &self.output.shape).finish_non_exhaustive()
     }
 }
 
-fn run<const N: usize>(function: &dyn Function, inputs: [FlexTensor; N]) -> Run<N> {
+/// The contiguous inputs, the output, and what was saved.
+fn run<const N: usize>(
+    function: &dyn Function,
+    inputs: [FlexTensor; N],
+) -> ([FlexTensor; N], FlexTensor, Saved) {
     let inputs = inputs.map(|t| t.to_contiguous());
     let Output { shape, data, saved } = function.forward(&inputs.each_ref().map(view));
-    Run { output: FlexTensor::from_data(TensorData::new(data, shape)), inputs, saved }
+    (inputs, FlexTensor::from_data(TensorData::new(data, shape)), saved)
 }
 
 fn view(tensor: &FlexTensor) -> View<'_> {
@@ -199,11 +237,15 @@ fn record<C: CheckpointStrategy, const N: usize>(
     let step = Step(function.clone());
     match Backward::<Flex, N>::prepare::<C>(step, nodes).compute_bound().stateful() {
         OpsKind::Tracked(prep) => {
-            let run = run(&*function, inputs.each_ref().map(|t| t.primitive().clone()));
-            let output = run.output.clone();
+            let wanted = inputs.each_ref().map(|t| t.is_tracked());
+            let keeps = function.keeps(&wanted);
+            let (inputs, output, saved) = run(&*function, inputs.map(|t| t.into_primitive()));
+            let mut keep = keeps.inputs.iter();
+            let inputs = inputs.map(|t| Kept::new(t, *keep.next().unwrap_or(&true)));
+            let run = Run { inputs, output: Kept::new(output.clone(), keeps.output), saved };
             prep.finish(run, output)
         }
-        OpsKind::UnTracked(prep) => prep.finish(run(&*function, inputs.map(|t| t.into_primitive())).output),
+        OpsKind::UnTracked(prep) => prep.finish(run(&*function, inputs.map(|t| t.into_primitive())).1),
     }
 }
 
@@ -216,11 +258,11 @@ impl<const N: usize> Backward<Flex, N> for Step {
     fn backward(self, ops: Ops<Run<N>, N>, grads: &mut Gradients, _: &mut Checkpointer) {
         let grad = grads.consume::<Flex>(&ops.node).to_contiguous();
         let run = ops.state;
-        let inputs = run.inputs.each_ref().map(view);
+        let inputs = run.inputs.each_ref().map(Kept::view);
         let wanted = ops.parents.each_ref().map(Option::is_some);
         let gradients = self.0.backward(&Context {
             inputs: &inputs,
-            output: view(&run.output),
+            output: run.output.view(),
             saved: &run.saved,
             grad: view(&grad).data,
             wanted: &wanted,

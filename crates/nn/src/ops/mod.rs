@@ -6,6 +6,7 @@
 pub mod blend;
 pub mod function;
 pub mod native;
+pub mod optimizer;
 pub mod plain;
 
 use burn::tensor::{Tensor, s};

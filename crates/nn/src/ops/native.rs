@@ -12,7 +12,7 @@ use dyntta_kernels::pool::{
 use dyntta_kernels::upsample::{Upsample, upsample_backward, upsample_forward};
 use dyntta_kernels::{Conv2d, act, conv, norm};
 
-use super::function::{Context, Function, Output, View, apply};
+use super::function::{Context, Function, Keeps, Output, View, apply};
 
 fn nhwc(x: &View<'_>) -> [usize; 4] {
     x.shape.try_into().expect("activations are NHWC")
@@ -55,6 +55,13 @@ impl Convolution {
 }
 
 impl Function for Convolution {
+    fn keeps(&self, wanted: &[bool]) -> Keeps {
+        // The input serves the weight's gradient, the weight the input's.
+        let mut inputs = vec![wanted[1], wanted[0]];
+        inputs.resize(wanted.len(), false);
+        Keeps { inputs, output: false }
+    }
+
     fn forward(&self, inputs: &[View<'_>]) -> Output {
         let [x, weight] = [inputs[0], inputs[1]];
         let on = self.on(&x, &weight);
@@ -67,14 +74,15 @@ impl Function for Convolution {
         let [x, weight] = [context.inputs[0], context.inputs[1]];
         let on = self.on(&x, &weight);
         let dx = context.wanted[0].then(|| {
-            let mut dx = vec![0.0; x.data.len()];
+            let mut dx = vec![0.0; on.input_len()];
             conv::backward_input(&on, context.grad, weight.data, &mut dx);
             dx
         });
         let with_bias = context.inputs.len() == 3;
+        // A bias is trained with its weight or not at all.
         let mut db = (with_bias && context.wanted[2]).then(|| vec![0.0; on.cout]);
-        let dw = (context.wanted[1] || db.is_some()).then(|| {
-            let mut dw = vec![0.0; weight.data.len()];
+        let dw = context.wanted[1].then(|| {
+            let mut dw = vec![0.0; on.weight_len()];
             conv::backward_weight(&on, x.data, context.grad, &mut dw, db.as_deref_mut());
             dw
         });
@@ -178,6 +186,11 @@ struct Affine {
 }
 
 impl Function for Affine {
+    fn keeps(&self, _: &[bool]) -> Keeps {
+        // The sign of the output tells which side of the activation a value was on.
+        Keeps { inputs: vec![false, true, false], output: self.slope != 1.0 }
+    }
+
     fn forward(&self, inputs: &[View<'_>]) -> Output {
         let [x, scale, shift] = [inputs[0], inputs[1], inputs[2]];
         let mut y = vec![0.0; x.data.len()];
@@ -188,14 +201,9 @@ impl Function for Affine {
     fn backward(&self, context: &Context<'_>) -> Vec<Option<Vec<f32>>> {
         let mut dx = vec![0.0; context.grad.len()];
         let scale = context.inputs[1].data;
-        norm::affine_backward(
-            context.grad,
-            context.output.data,
-            scale,
-            activation(self.slope),
-            &mut dx,
-            None,
-        );
+        // Without an activation the output decides nothing: any slice of its length serves.
+        let output = if self.slope == 1.0 { context.grad } else { context.output.data };
+        norm::affine_backward(context.grad, output, scale, activation(self.slope), &mut dx, None);
         vec![Some(dx), None, None]
     }
 }
@@ -251,6 +259,10 @@ pub fn add_relu(a: Tensor<4>, b: Tensor<4>) -> Tensor<4> {
 struct AddRelu;
 
 impl Function for AddRelu {
+    fn keeps(&self, _: &[bool]) -> Keeps {
+        Keeps { inputs: vec![false; 2], output: true }
+    }
+
     fn forward(&self, inputs: &[View<'_>]) -> Output {
         let [a, b] = [inputs[0], inputs[1]];
         assert_eq!(a.shape, b.shape, "summands of one shape");
@@ -289,6 +301,10 @@ impl MaxPooling {
 }
 
 impl Function for MaxPooling {
+    fn keeps(&self, _: &[bool]) -> Keeps {
+        Keeps { inputs: vec![false], output: false }
+    }
+
     fn forward(&self, inputs: &[View<'_>]) -> Output {
         let on = self.on(&inputs[0]);
         let mut y = vec![0.0; on.output_len()];
@@ -299,7 +315,7 @@ impl Function for MaxPooling {
 
     fn backward(&self, context: &Context<'_>) -> Vec<Option<Vec<f32>>> {
         let index = context.saved.as_ref().and_then(|s| s.downcast_ref::<Vec<u32>>());
-        let mut dx = vec![0.0; context.inputs[0].data.len()];
+        let mut dx = vec![0.0; self.on(&context.inputs[0]).input_len()];
         let index = index.expect("saved by the forward pass");
         max_pool_backward(&self.on(&context.inputs[0]), context.grad, index, &mut dx);
         vec![Some(dx)]
@@ -324,6 +340,10 @@ impl AdaptiveAvgPool {
 }
 
 impl Function for AdaptiveAvgPool {
+    fn keeps(&self, _: &[bool]) -> Keeps {
+        Keeps { inputs: vec![false], output: false }
+    }
+
     fn forward(&self, inputs: &[View<'_>]) -> Output {
         let on = self.on(&inputs[0]);
         let mut y = vec![0.0; on.output_len()];
@@ -332,7 +352,7 @@ impl Function for AdaptiveAvgPool {
     }
 
     fn backward(&self, context: &Context<'_>) -> Vec<Option<Vec<f32>>> {
-        let mut dx = vec![0.0; context.inputs[0].data.len()];
+        let mut dx = vec![0.0; self.on(&context.inputs[0]).input_len()];
         adaptive_avg_pool_backward(&self.on(&context.inputs[0]), context.grad, &mut dx);
         vec![Some(dx)]
     }
@@ -357,6 +377,10 @@ impl Resample {
 }
 
 impl Function for Resample {
+    fn keeps(&self, _: &[bool]) -> Keeps {
+        Keeps { inputs: vec![false], output: false }
+    }
+
     fn forward(&self, inputs: &[View<'_>]) -> Output {
         let on = self.on(&inputs[0]);
         let mut y = vec![0.0; on.output_len()];
@@ -365,7 +389,7 @@ impl Function for Resample {
     }
 
     fn backward(&self, context: &Context<'_>) -> Vec<Option<Vec<f32>>> {
-        let mut dx = vec![0.0; context.inputs[0].data.len()];
+        let mut dx = vec![0.0; self.on(&context.inputs[0]).input_len()];
         upsample_backward(&self.on(&context.inputs[0]), context.grad, &mut dx);
         vec![Some(dx)]
     }
@@ -388,6 +412,10 @@ impl Gating {
 }
 
 impl Function for Gating {
+    fn keeps(&self, _: &[bool]) -> Keeps {
+        Keeps { inputs: vec![true; 4], output: false }
+    }
+
     fn forward(&self, inputs: &[View<'_>]) -> Output {
         let mut y = vec![0.0; inputs[0].data.len()];
         gate_forward(

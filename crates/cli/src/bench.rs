@@ -1,0 +1,148 @@
+//! `dyntta bench`.
+
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+use clap::{Args as ClapArgs, Subcommand};
+use dyntta_corrupt::{Corruption, Preset, Severity, corrupt};
+use dyntta_image::Rgb8;
+use dyntta_train::Stop;
+use serde_json::{Map, Value, json};
+
+use crate::progress::peak_mib;
+
+#[derive(ClapArgs)]
+pub struct Args {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Subcommand)]
+enum What {
+    /// A training step of DynTTA in front of a frozen ResNet-50 (CIFAR ResNet-20 below 64 pixels)
+    Step(Options),
+    /// The nineteen corruptions, one thread, severity 3
+    Corrupt(Options),
+}
+
+#[derive(ClapArgs)]
+struct Options {
+    /// Side of the images in pixels
+    #[arg(long, default_value_t = 224)]
+    size: usize,
+    /// Images at a time
+    #[arg(long, default_value_t = 1)]
+    batch: usize,
+    /// Threads [default: all]
+    #[arg(long)]
+    threads: Option<usize>,
+    /// Timed runs; the median counts
+    #[arg(long, default_value_t = 7)]
+    runs: usize,
+    /// Print JSON instead of a table
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn run(args: Args, stop: &Stop) -> Result<()> {
+    let (What::Step(options) | What::Corrupt(options)) = &args.what;
+    if options.size == 0 || options.batch == 0 || options.runs == 0 || options.threads == Some(0) {
+        bail!("--size, --batch, --runs and --threads are at least 1");
+    }
+    if let Some(threads) = options.threads {
+        rayon::ThreadPoolBuilder::new().num_threads(threads).build_global().context("--threads")?;
+    }
+    match &args.what {
+        What::Step(options) => step(options),
+        What::Corrupt(options) => corruptions(options, stop),
+    }
+}
+
+fn median(values: &[f64]) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    sorted[sorted.len() / 2]
+}
+
+/// Prints a result: the whole, then its parts, in ms an image.
+fn report(options: &Options, what: &str, total: &[f64], parts: &[(&str, f64)], threads: usize) {
+    let per_image = |seconds: f64| 1e3 * seconds / options.batch as f64;
+    let (middle, least) =
+        (per_image(median(total)), per_image(total.iter().copied().fold(f64::MAX, f64::min)));
+    if options.json {
+        let parts: Map<String, Value> =
+            parts.iter().map(|(name, s)| ((*name).to_owned(), json!(per_image(*s)))).collect();
+        let out = json!({
+            "version": 1,
+            "what": what,
+            "size": options.size,
+            "batch": options.batch,
+            "runs": options.runs,
+            "ms_per_image": middle,
+            "min": least,
+            "peak_mib": peak_mib(),
+            "threads": threads,
+            "parts": parts,
+        });
+        println!("{out:#}");
+        return;
+    }
+    println!(
+        "{what}, {0}x{0}, batch {1}, {threads} threads, median of {2}",
+        options.size, options.batch, options.runs
+    );
+    println!("{:<20} {middle:>9.3} ms an image (least {least:.3})", "whole");
+    for (name, seconds) in parts {
+        println!("{name:<20} {:>9.3}", per_image(*seconds));
+    }
+    if let Some(mib) = peak_mib() {
+        println!("{:<20} {mib:>9} MiB", "peak memory");
+    }
+}
+
+fn step(options: &Options) -> Result<()> {
+    let times = dyntta_train::bench::step(options.size, options.batch, options.runs);
+    let parts = [
+        ("forward", median(&times.forward)),
+        ("backward", median(&times.backward)),
+        ("optimizer", median(&times.optimizer)),
+    ];
+    let what = format!("training step before a frozen {}", times.classifier);
+    report(options, &what, &times.total, &parts, rayon::current_num_threads());
+    Ok(())
+}
+
+fn corruptions(options: &Options, stop: &Stop) -> Result<()> {
+    let preset = if options.size >= 64 { Preset::Imagenet } else { Preset::Cifar };
+    let size = options.size;
+    // Smooth waves with some grain: neither flat nor noise.
+    let data = (0..size * size * 3)
+        .map(|i| {
+            let (x, y) = ((i / 3 % size) as f64, (i / 3 / size) as f64);
+            let wave = (x * 0.07).sin() + (y * 0.05 + (i % 3) as f64).cos();
+            (128.0 + 50.0 * wave + (i * 7919 % 17) as f64).clamp(0.0, 255.0) as u8
+        })
+        .collect();
+    let image = Rgb8::new(size, size, data);
+    let mut names = Vec::new();
+    let mut totals = vec![0.0; options.runs];
+    for corruption in Corruption::all() {
+        stop.check()?;
+        let mut times = Vec::new();
+        for run in 0..=options.runs {
+            let started = Instant::now();
+            for i in 0..options.batch {
+                let path = format!("{run}/{i}");
+                std::hint::black_box(corrupt(&image, corruption, preset, Severity::ALL[2], 0, &path));
+            }
+            if run > 0 {
+                let seconds = started.elapsed().as_secs_f64();
+                totals[run - 1] += seconds;
+                times.push(seconds);
+            }
+        }
+        names.push((corruption.name(), median(&times)));
+    }
+    report(options, "the nineteen corruptions, severity 3", &totals, &names, 1);
+    Ok(())
+}

@@ -1,0 +1,42 @@
+//! The pages of `docs/` that follow from the registries. Run with `DYNTTA_UPDATE_DOCS=1` to write them anew.
+
+use std::fmt::Write;
+use std::path::Path;
+
+fn check(name: &str, expected: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs").join(name);
+    if std::env::var_os("DYNTTA_UPDATE_DOCS").is_some() {
+        std::fs::write(&path, expected).unwrap();
+    }
+    let found = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(found == expected, "{name} is out of date: run the tests once with DYNTTA_UPDATE_DOCS=1");
+}
+
+#[test]
+fn augmentations() {
+    let names = dyntta::ops::bank::paper_names().join(", ");
+    check(
+        "augmentations.md",
+        &format!(
+            "# The augmentations\n\nThe published bank has these fifty, in this order: {names}.\n\nAny list of the names \
+             below makes another bank (`--bank`, or `bank` in a config); `R` is a radius between 0 and 1.\n\n{}",
+            dyntta::ops::bank::markdown_table()
+        ),
+    );
+}
+
+#[cfg(feature = "train")]
+#[test]
+fn corruptions() {
+    let mut page = String::from(
+        "# The corruptions\n\nAfter Hendrycks & Dietterich, \"Benchmarking Neural Network Robustness to Common \
+         Corruptions and Perturbations\", ICLR 2019. `all19` is both suites; any list of names and suites makes another. \
+         Severities are 1 to 5, presets `imagenet` and `cifar`.\n\n| name | suite | random | what it does |\n|---|---|---|---|\n",
+    );
+    for corruption in dyntta::corrupt::Corruption::all() {
+        let random = if corruption.is_random() { "yes" } else { "no" };
+        let (name, suite, summary) = (corruption.name(), corruption.suite(), corruption.summary());
+        let _ = writeln!(page, "| `{name}` | `{suite}` | {random} | {summary} |");
+    }
+    check("corruptions.md", &page);
+}
