@@ -1,0 +1,361 @@
+//! A trained enhancer on the CPU, without a deep learning framework: what a service or an embedding program links.
+//!
+//! ```no_run
+//! let enhancer = dyntta_runtime::Enhancer::load("runs/dyntta")?;
+//! let image = dyntta_image::read("photo.jpg")?;
+//! dyntta_image::write("enhanced.png", &enhancer.enhance(&image))?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! An [`Enhancer`] holds weights, which clones and threads share. What a call needs besides is a [`Workspace`]; a caller
+//! who enhances many images keeps one and calls [`Enhancer::enhance_with`] or [`Enhancer::enhance_planar`], which then
+//! take no memory for images of a size seen before.
+//!
+//! Results agree with those of the networks of `dyntta-nn` up to rounding.
+
+mod checkpoint;
+mod error;
+mod fused;
+mod layers;
+mod params;
+mod resnet;
+mod simd;
+mod skunet;
+mod workspace;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use dyntta_image::Rgb8;
+use dyntta_kernels::layout::nchw_to_nhwc;
+use dyntta_kernels::pool::{AvgPool, adaptive_avg_pool_forward};
+use dyntta_kernels::upsample::{Upsample, upsample_forward};
+use dyntta_ops::{Bank, Shape, blend};
+
+pub use checkpoint::{Config, Method};
+pub use error::{Error, Mismatch};
+pub use workspace::{Parts, Workspace};
+
+use resnet::ResNet18;
+use skunet::{MIN_SIDE, SkUnet};
+use workspace::{Buffer, timed};
+
+/// Mean and standard deviation of ImageNet's channels, by which the control network's input is normalised.
+const MEAN: [f32; 3] = [0.485, 0.456, 0.406];
+const DEVIATION: [f32; 3] = [0.229, 0.224, 0.225];
+
+/// Pixels that the control network takes at once: enough to read its weights seldom, not so many as to fill memory.
+const CONTROL_PIXELS: usize = 1 << 21;
+/// Pixels that the SK-UNet takes at once: it holds some 340 bytes for each.
+const NETWORK_PIXELS: usize = 1 << 17;
+
+pub(crate) enum Model {
+    Urie(SkUnet),
+    Dyntta { control: ResNet18, network: Option<SkUnet>, bank: Bank },
+}
+
+/// A trained enhancer, ready to use. Clones share the weights; threads may use one at the same time.
+#[derive(Clone)]
+pub struct Enhancer {
+    model: Arc<Model>,
+    config: Option<Arc<Config>>,
+    control_size: Option<usize>,
+}
+
+/// What DynTTA decided on one augmentation for an image.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Decision {
+    /// The name of the augmentation.
+    pub name: String,
+    /// Its share of the blend; the shares of all augmentations sum to 1.
+    pub weight: f32,
+    /// Its strength in its own unit, if it has one.
+    pub factor: Option<f32>,
+}
+
+impl Enhancer {
+    /// Loads a run's folder (`enhancer.safetensors` and `enhancer.json`), or a weight file with its config beside it. A
+    /// safetensors file without a config is taken for the bare weights of a URIE.
+    ///
+    /// The control network looks at a view of the size it was trained at, whatever the size of the image; see
+    /// [`Enhancer::with_control_size`].
+    ///
+    /// # Errors
+    /// [`Error`], if a file is missing or not what it should be, or the weights do not fit the config.
+    pub fn load(path: impl AsRef<Path>) -> Result<Self, Error> {
+        let (model, config) = checkpoint::load(path.as_ref())?;
+        let control_size = config.as_ref().map(Config::view);
+        Ok(Self { model: Arc::new(model), config: config.map(Arc::new), control_size })
+    }
+
+    /// An enhancer with fresh weights and, for DynTTA, the published bank: to measure with, and where training starts from
+    /// `seed`. The control network looks at the image itself.
+    pub fn untrained(method: Method, seed: u64) -> Self {
+        Self { model: Arc::new(checkpoint::untrained(method, seed)), config: None, control_size: None }
+    }
+
+    /// The same enhancer with its control network looking at a square view of this many pixels a side (at least 1), or at
+    /// the image itself.
+    ///
+    /// The view is the mean of each cell where it is smaller than the image both ways, else bilinear with aligned corners.
+    #[must_use]
+    pub fn with_control_size(mut self, size: Option<usize>) -> Self {
+        self.control_size = size.map(|size| size.max(1));
+        self
+    }
+
+    /// What was saved beside the weights; absent for bare weights and untrained ones.
+    pub fn config(&self) -> Option<&Config> {
+        self.config.as_deref()
+    }
+
+    /// Which enhancer it is.
+    pub fn method(&self) -> Method {
+        match &*self.model {
+            Model::Urie(_) => Method::Urie,
+            Model::Dyntta { .. } => Method::Dyntta,
+        }
+    }
+
+    /// The bank of augmentations; none for a URIE.
+    pub fn bank(&self) -> Option<&Bank> {
+        match &*self.model {
+            Model::Urie(_) => None,
+            Model::Dyntta { bank, .. } => Some(bank),
+        }
+    }
+
+    /// Enhances an image of any size. Values outside `0..=1` are clamped before they are rounded to bytes.
+    ///
+    /// # Panics
+    /// If the image has no pixels, more than 2^30, or a side longer than 2^28.
+    pub fn enhance(&self, image: &Rgb8) -> Rgb8 {
+        self.enhance_with(&mut Workspace::new(), image)
+    }
+
+    /// [`Enhancer::enhance`] with buffers that stay.
+    ///
+    /// # Panics
+    /// As [`Enhancer::enhance`].
+    pub fn enhance_with(&self, workspace: &mut Workspace, image: &Rgb8) -> Rgb8 {
+        let (h, w) = (image.height, image.width);
+        // Lent to this call, so that the rest of the workspace can be lent on.
+        let mut planar = std::mem::take(&mut workspace.planar);
+        let [x, out] = &mut planar;
+        let (x, out) = (x.ensure(3 * h * w), out.ensure(3 * h * w));
+        timed(&mut workspace.parts.conversions, || image.write_planar(x));
+        self.enhance_planar(workspace, 1, h, w, x, out);
+        let enhanced = timed(&mut workspace.parts.conversions, || Rgb8::from_planar(w, h, out));
+        workspace.planar = planar;
+        enhanced
+    }
+
+    /// Enhances a batch of `n` images of `h` x `w` pixels: `x` and `out` are `[n, 3, h, w]`, values in `0..=1`.
+    ///
+    /// DynTTA's result is in that range. URIE's may leave it, as published: clamp it. An image's result does not depend on
+    /// its neighbours in the batch, but for rounding, nor on the number of threads.
+    ///
+    /// # Panics
+    /// If `x` or `out` are not `n * 3 * h * w` long, or an image has more than 2^30 pixels or a side longer than 2^28.
+    pub fn enhance_planar(
+        &self,
+        workspace: &mut Workspace,
+        n: usize,
+        h: usize,
+        w: usize,
+        x: &[f32],
+        out: &mut [f32],
+    ) {
+        let size = 3 * h * w;
+        assert!(
+            x.len() == n * size && out.len() == n * size,
+            "x and out have {} and {} floats where {} belong ({n} x 3 x {h} x {w})",
+            x.len(),
+            out.len(),
+            n * size,
+        );
+        workspace.decided = [0, 0];
+        if x.is_empty() {
+            return;
+        }
+        if let Model::Dyntta { control, bank, .. } = &*self.model {
+            self.decide(control, bank, workspace, [n, h, w], x);
+        }
+        let Workspace { parts, image, network: buffers, raw, weights, .. } = workspace;
+        for group in groups(n, h * w, NETWORK_PIXELS) {
+            let count = group.len();
+            let floats = group.start * size..group.end * size;
+            let (x, out) = (&x[floats.clone()], &mut out[floats]);
+            match &*self.model {
+                Model::Urie(network) => run(network, parts, image, buffers, [count, h, w], x, Some(out)),
+                Model::Dyntta { network, bank, .. } => {
+                    if let Some(network) = network {
+                        run(network, parts, image, buffers, [count, h, w], x, None);
+                    }
+                    let network = network.as_ref().map(|_| &*image.ensure(count * size));
+                    let columns = group.start * bank.len()..group.end * bank.len();
+                    let all = n * bank.len();
+                    let (raw, weights) = (&raw.ensure(all)[columns.clone()], &weights.ensure(all)[columns]);
+                    timed(&mut parts.blend, || {
+                        let shape = Shape { n: count, h, w };
+                        blend::forward(bank, shape, x, raw, weights, network, out)
+                            .unwrap_or_else(|error| panic!("{error}"));
+                    });
+                }
+            }
+        }
+    }
+
+    /// What the control network decides for an image, in the order of the bank; `None` for a URIE, which decides nothing.
+    ///
+    /// # Panics
+    /// If the image has no pixels.
+    pub fn explain(&self, image: &Rgb8) -> Option<Vec<Decision>> {
+        let Model::Dyntta { control, bank, .. } = &*self.model else { return None };
+        let mut workspace = Workspace::new();
+        let size = [1, image.height, image.width];
+        self.decide(control, bank, &mut workspace, size, &image.to_planar());
+        let k = bank.len();
+        let (raw, weights) = (workspace.raw.ensure(k), workspace.weights.ensure(k));
+        let decision = |(slot, name): (usize, &str)| Decision {
+            name: name.to_owned(),
+            weight: weights[slot],
+            factor: bank.op(slot).and_then(|op| op.magnitude()).map(|m| m.factor(raw[slot])),
+        };
+        Some(bank.names().enumerate().map(decision).collect())
+    }
+
+    /// Writes the batch's raw magnitudes and blend weights to the workspace.
+    fn decide(
+        &self,
+        control: &ResNet18,
+        bank: &Bank,
+        workspace: &mut Workspace,
+        [n, h, w]: [usize; 3],
+        x: &[f32],
+    ) {
+        let Workspace { parts, image, control: buffers, decided, raw, weights, .. } = workspace;
+        let (k, size) = (bank.len(), 3 * h * w);
+        *decided = [n, k];
+        let (raw, weights) = (raw.ensure(n * k), weights.ensure(n * k));
+        let [vh, vw] = self.control_size.map_or([h, w], |side| [side, side]);
+        for group in groups(n, vh * vw, CONTROL_PIXELS) {
+            let count = group.len();
+            timed(&mut parts.conversions, || {
+                let x = &x[group.start * size..group.end * size];
+                view([count, h, w], x, [vh, vw], image, buffers.view.ensure(count * 3 * vh * vw));
+            });
+            timed(&mut parts.control, || {
+                control.forward([count, vh, vw], buffers);
+                let out = buffers.out.ensure(count * control.outputs());
+                for (i, out) in group.zip(out.chunks_exact(2 * k)) {
+                    let (magnitudes, logits) = out.split_at(k);
+                    raw[i * k..(i + 1) * k].copy_from_slice(magnitudes);
+                    softmax(logits, &mut weights[i * k..(i + 1) * k]);
+                }
+            });
+        }
+    }
+}
+
+impl std::fmt::Debug for Enhancer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Enhancer")
+            .field("method", &self.method())
+            .field("control_size", &self.control_size)
+            .field("config", &self.config)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Runs of images, of about `most` pixels together but at least one image.
+fn groups(n: usize, pixels: usize, most: usize) -> impl Iterator<Item = std::ops::Range<usize>> {
+    let count = n.div_ceil((most / pixels.max(1)).max(1));
+    (0..count).map(move |i| i * n / count..(i + 1) * n / count)
+}
+
+/// The network's image of `x` (planar): into `out` or, without it, into `image`.
+fn run(
+    network: &SkUnet,
+    parts: &mut Parts,
+    image: &mut Buffer,
+    buffers: &mut workspace::NetworkBuffers,
+    [n, h, w]: [usize; 3],
+    x: &[f32],
+    out: Option<&mut [f32]>,
+) {
+    // Below its smallest side the last row or column is repeated, and cut off again.
+    let (gh, gw) = (h.max(MIN_SIDE), w.max(MIN_SIDE));
+    let interleaved = image.ensure(n * 3 * gh * gw);
+    timed(&mut parts.conversions, || match (gh, gw) == (h, w) {
+        true => nchw_to_nhwc(x, n, 3, h, w, interleaved),
+        false => fused::grow([h, w], x, [gh, gw], interleaved),
+    });
+    let residual = timed(&mut parts.network, || network.residual([n, gh, gw], interleaved, buffers));
+    timed(&mut parts.conversions, || {
+        let out = out.unwrap_or_else(|| image.ensure(n * 3 * h * w));
+        fused::add_residual([h, w], x, residual, [gh, gw], out);
+    });
+}
+
+/// What the control network sees of `x` (planar): `view`, interleaved and normalised.
+fn view([n, h, w]: [usize; 3], x: &[f32], [vh, vw]: [usize; 2], image: &mut Buffer, view: &mut [f32]) {
+    if (h, w) == (vh, vw) {
+        nchw_to_nhwc(x, n, 3, h, w, view);
+    } else {
+        let interleaved = image.ensure(3 * h * w);
+        for (x, view) in x.chunks_exact(3 * h * w).zip(view.chunks_exact_mut(3 * vh * vw)) {
+            nchw_to_nhwc(x, 1, 3, h, w, interleaved);
+            if h >= vh && w >= vw {
+                let p = AvgPool { n: 1, h, w, c: 3, oh: vh, ow: vw };
+                adaptive_avg_pool_forward(&p, interleaved, view);
+            } else {
+                let p = Upsample { n: 1, h, w, c: 3, oh: vh, ow: vw };
+                upsample_forward(&p, interleaved, view);
+            }
+        }
+    }
+    let scale = DEVIATION.map(|d| 1.0 / d);
+    let shift = [0, 1, 2].map(|c| -MEAN[c] * scale[c]);
+    fused::scale_rgb(view, &scale, &shift);
+}
+
+fn softmax(logits: &[f32], weights: &mut [f32]) {
+    let most = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let mut sum = 0.0;
+    for (weight, logit) in weights.iter_mut().zip(logits) {
+        *weight = (logit - most).exp();
+        sum += *weight;
+    }
+    weights.iter_mut().for_each(|weight| *weight /= sum);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_enhancer_may_be_shared_between_threads() {
+        fn shared<T: Send + Sync>() {}
+        fn sent<T: Send>() {}
+        shared::<Enhancer>();
+        shared::<Error>();
+        sent::<Workspace>();
+    }
+
+    #[test]
+    fn groups_cover_the_batch_in_order() {
+        for (n, pixels, most) in [(1, 10, 5), (7, 3, 10), (64, 1024, 1 << 17), (0, 4, 4), (5, 0, 1)] {
+            let all: Vec<usize> = groups(n, pixels, most).flatten().collect();
+            assert_eq!(all, (0..n).collect::<Vec<_>>());
+            assert!(groups(n, pixels, most).all(|g| g.len() == 1 || g.len() * pixels <= most));
+        }
+    }
+
+    #[test]
+    fn softmax_sums_to_one_and_survives_large_logits() {
+        let mut weights = [0.0; 3];
+        softmax(&[1000.0, 1000.0 + 2f32.ln(), -1e30], &mut weights);
+        assert!((weights[0] - 1.0 / 3.0).abs() < 1e-4 && weights[2] == 0.0, "{weights:?}");
+    }
+}
