@@ -101,11 +101,10 @@ pub(crate) fn load(path: &Path) -> Result<(Model, Option<Config>), Error> {
         });
     }
     let json = weights.with_extension("json");
-    let bytes = std::fs::read(&weights).map_err(io(&weights))?;
-    let mut params = Params::from_file(&bytes, &weights)?;
+    let mut params = Params::open(&weights)?;
     if !folder && !json.is_file() {
         let network = SkUnet::load(&mut params, "");
-        params.finish(&weights, "URIE (no config beside the weights)")?;
+        params.finish("URIE (no config beside the weights)")?;
         return Ok((Model::Urie(network), None));
     }
     let config = Config::read(&json)?;
@@ -114,13 +113,13 @@ pub(crate) fn load(path: &Path) -> Result<(Model, Option<Config>), Error> {
         Method::Dyntta => "the dyntta of",
         Method::Urie => "the urie of",
     };
-    params.finish(&weights, &format!("{name} {}", json.display()))?;
+    params.finish(&format!("{name} {}", json.display()))?;
     Ok((model, Some(config)))
 }
 
 fn build(
     method: Method,
-    params: &mut Params<'_>,
+    params: &mut Params,
     bank: impl FnOnce() -> Result<Bank, Error>,
 ) -> Result<Model, Error> {
     Ok(match method {

@@ -132,44 +132,67 @@ impl<'a> Joined<'a> {
     }
 }
 
-/// Sum of `f` over `0..n` in four interleaved runs.
+/// [`LANES`] channels of a row, place by place. (A trait and not a closure: a closure is compiled for the least of the
+/// instruction sets unless it is inlined, and nothing makes the compiler do that.)
+trait Column {
+    fn at(&self, x: usize) -> Lanes;
+}
+
+struct Fine<'a> {
+    row: &'a [f32],
+    c: usize,
+    k: usize,
+}
+
+impl Column for Fine<'_> {
+    #[inline(always)]
+    fn at(&self, x: usize) -> Lanes {
+        load(self.row, x * self.c + self.k)
+    }
+}
+
+struct Doubled<'a> {
+    row: CoarseRow<'a>,
+    w: usize,
+    c: usize,
+    k: usize,
+}
+
+impl Column for Doubled<'_> {
+    #[inline(always)]
+    fn at(&self, x: usize) -> Lanes {
+        self.row.at(Mix::doubled(x, self.w), self.c, self.k)
+    }
+}
+
+/// Mean over a row of `n` places, and summed squared distance from it, in one pass: about the mean of four of the places,
+/// so that little cancels (Chan, Golub and LeVeque 1983, on shifted data).
 #[inline(always)]
-fn sum(n: usize, f: impl Fn(usize) -> Lanes) -> Lanes {
-    let mut sums = [[0.0f32; LANES]; 4];
-    let whole = n / 4 * 4;
-    for x in (0..whole).step_by(4) {
-        for (j, sum) in sums.iter_mut().enumerate() {
-            let v = f(x + j);
+fn mean_and_distance(n: usize, column: &impl Column) -> (Lanes, Lanes) {
+    let mut about = [0.0f32; LANES];
+    for j in 0..4 {
+        let v = column.at((2 * j + 1) * n / 8);
+        for i in 0..LANES {
+            about[i] += 0.25 * v[i];
+        }
+    }
+    let (mut sums, mut squares) = ([[0.0f32; LANES]; 2], [[0.0f32; LANES]; 2]);
+    for x in (0..n).step_by(2) {
+        for j in 0..2.min(n - x) {
+            let v = column.at(x + j);
             for i in 0..LANES {
-                sum[i] += v[i];
+                let d = v[i] - about[i];
+                sums[j][i] += d;
+                squares[j][i] += d * d;
             }
         }
     }
-    for x in whole..n {
-        let v = f(x);
-        for i in 0..LANES {
-            sums[0][i] += v[i];
-        }
-    }
-    let [a, b, c, d] = sums;
-    let mut total = [0.0; LANES];
+    let (mut mean, mut distance) = ([0.0; LANES], [0.0; LANES]);
     for i in 0..LANES {
-        total[i] = (a[i] + b[i]) + (c[i] + d[i]);
+        let sum = sums[0][i] + sums[1][i];
+        mean[i] = about[i] + sum / n as f32;
+        distance[i] = (squares[0][i] + squares[1][i] - sum * (sum / n as f32)).max(0.0);
     }
-    total
-}
-
-/// Mean of `f` over `0..n`, and summed squared distance from it.
-#[inline(always)]
-fn mean_and_distance(n: usize, f: impl Fn(usize) -> Lanes) -> (Lanes, Lanes) {
-    let mean = sum(n, &f).map(|s| s / n as f32);
-    let distance = sum(n, |x| {
-        let mut v = f(x);
-        for i in 0..LANES {
-            v[i] = (v[i] - mean[i]) * (v[i] - mean[i]);
-        }
-        v
-    });
     (mean, distance)
 }
 
@@ -179,13 +202,13 @@ multiversion! {
         let c = out.len() / 2;
         let (mean, distance) = out.split_at_mut(c);
         for k in (0..row.fine_c).step_by(LANES) {
-            let (m, d) = mean_and_distance(row.w, |x| load(row.fine, x * row.fine_c + k));
+            let (m, d) = mean_and_distance(row.w, &Fine { row: row.fine, c: row.fine_c, k });
             store(m, mean, k);
             store(d, distance, k);
         }
-        if let Some((coarse, w, c)) = &row.coarse {
-            for k in (0..*c).step_by(LANES) {
-                let (m, d) = mean_and_distance(row.w, |x| coarse.at(Mix::doubled(x, *w), *c, k));
+        if let Some((coarse, w, c)) = row.coarse {
+            for k in (0..c).step_by(LANES) {
+                let (m, d) = mean_and_distance(row.w, &Doubled { row: coarse, w, c, k });
                 store(m, mean, row.fine_c + k);
                 store(d, distance, row.fine_c + k);
             }
@@ -352,6 +375,51 @@ fn cell(i: usize, size: usize) -> usize {
 }
 
 multiversion! {
+    /// Mean of `a + b` over a cell (rows `y0..y1`, columns `x0..x1`) of an image `w` wide.
+    fn cell_mean(a: &[f32], b: &[f32], w: usize, cell: [usize; 4], mean: &mut [f32]) {
+        let [y0, y1, x0, x1] = cell;
+        let c = mean.len();
+        let area = ((y1 - y0) * (x1 - x0)) as f32;
+        for k in (0..c).step_by(LANES) {
+            // Row by row: shorter chains of additions round less.
+            let mut total = [0.0f32; LANES];
+            for y in y0..y1 {
+                let mut sums = [[0.0f32; LANES]; 2];
+                for x in x0..x1 {
+                    let at = (y * w + x) * c + k;
+                    for (sum, v) in sums.iter_mut().zip([load(a, at), load(b, at)]) {
+                        for i in 0..LANES {
+                            sum[i] += v[i];
+                        }
+                    }
+                }
+                for i in 0..LANES {
+                    total[i] += sums[0][i] + sums[1][i];
+                }
+            }
+            store(total.map(|t| t / area), mean, k);
+        }
+    }
+}
+
+/// Adaptive average pool of `a + b`, images of `h` x `w` x `c`, to `pooled`, 4 x 4 cells each; cell i of an axis covers places
+/// `floor(i * size / 4) .. ceil((i + 1) * size / 4)`.
+pub(crate) fn pool_sum(h: usize, w: usize, c: usize, a: &[f32], b: &[f32], pooled: &mut [f32]) {
+    let (level, image) = (level(), h * w * c);
+    let span = |i: usize, size: usize| (i * size / CELLS, ((i + 1) * size).div_ceil(CELLS));
+    pooled
+        .par_chunks_exact_mut(c)
+        .with_min_len(min_rows(image.div_ceil(CELLS * CELLS)))
+        .enumerate()
+        .for_each(|(i, mean)| {
+            let (n, cell) = (i / (CELLS * CELLS), i % (CELLS * CELLS));
+            let ((y0, y1), (x0, x1)) = (span(cell / CELLS, h), span(cell % CELLS, w));
+            let here = n * image..(n + 1) * image;
+            cell_mean(level, &a[here.clone()], &b[here], w, [y0, y1, x0, x1], mean);
+        });
+}
+
+multiversion! {
     /// `share`: one row of cells.
     fn gate_row(a: &mut [f32], b: &[f32], share: &[f32]) {
         let c = share.len() / CELLS;
@@ -499,6 +567,7 @@ mod tests {
     use dyntta_kernels::act::Activation;
     use dyntta_kernels::gate::Gate;
     use dyntta_kernels::naive;
+    use dyntta_kernels::pool::AvgPool;
     use dyntta_kernels::simd::{Level, with_level};
     use dyntta_kernels::upsample::Upsample;
 
@@ -640,6 +709,12 @@ mod tests {
                 let (mut a, b) = (normal(&mut stream, n * h * w * c), normal(&mut stream, n * h * w * c));
                 let share: Vec<f32> = (0..n * 16 * c).map(|_| stream.uniform_f32()).collect();
                 let rest: Vec<f32> = share.iter().map(|s| 1.0 - s).collect();
+                let sum: Vec<f32> = a.iter().zip(&b).map(|(a, b)| a + b).collect();
+                let [mut pooled, mut expected] = [(); 2].map(|()| vec![0.0; n * 16 * c]);
+                let p = AvgPool { n, h, w, c, oh: 4, ow: 4 };
+                naive::adaptive_avg_pool_forward(&p, &sum, &mut expected);
+                pool_sum(h, w, c, &a, &b, &mut pooled);
+                close(&pooled, &expected, "pool of the sum");
                 let mut expected = vec![0.0; a.len()];
                 let p = Gate { n, h, w, c, mh: 4, mw: 4 };
                 naive::gate_forward(&p, &a, &b, &share, &rest, &mut expected);

@@ -45,23 +45,22 @@ impl Conv {
     }
 
     /// `key.weight` and, where asked for, `key.bias`.
-    pub fn load(params: &mut Params<'_>, key: &str, size: Size, bias: bool) -> Self {
+    pub fn load(params: &mut Params, key: &str, size: Size, bias: bool) -> Self {
         let init = Init::Uniform { fan_in: size.fan_in() };
-        let weight = params.take(&format!("{key}.weight"), &size.shape(), init);
-        let bias = bias.then(|| params.take(&format!("{key}.bias"), &[size.channels.1], init));
-        Self::new(size.on(), &weight, bias)
+        let bias = bias.then(|| params.take(&format!("{key}.bias"), &[size.channels.1], init).to_vec());
+        Self::new(size.on(), params.take(&format!("{key}.weight"), &size.shape(), init), bias)
     }
 
     /// `conv.weight` with the batch norm that follows it folded in.
-    pub fn load_normalised(params: &mut Params<'_>, conv: &str, norm: &str, size: Size) -> Self {
+    pub fn load_normalised(params: &mut Params, conv: &str, norm: &str, size: Size) -> Self {
         let cout = size.channels.1;
         let init = Init::Normal { fan_out: cout * size.side * size.side };
-        let mut weight = params.take(&format!("{conv}.weight"), &size.shape(), init);
         let norm = Norm::load(params, norm, cout);
+        let weight = params.take(&format!("{conv}.weight"), &size.shape(), init);
         for (weights, scale) in weight.chunks_exact_mut(size.fan_in()).zip(&norm.scale) {
             weights.iter_mut().for_each(|w| *w *= scale);
         }
-        Self::new(size.on(), &weight, Some(norm.shift))
+        Self::new(size.on(), weight, Some(norm.shift))
     }
 
     /// A fully connected layer; `weight` is `[output, input]`.
@@ -93,9 +92,10 @@ pub(crate) struct Norm {
 
 impl Norm {
     /// `key.weight`, `key.bias`, `key.running_mean` and `key.running_var`.
-    pub fn load(params: &mut Params<'_>, key: &str, channels: usize) -> Self {
-        let mut take =
-            |leaf: &str, value| params.take(&format!("{key}.{leaf}"), &[channels], Init::Constant(value));
+    pub fn load(params: &mut Params, key: &str, channels: usize) -> Self {
+        let mut take = |leaf: &str, value| {
+            params.take(&format!("{key}.{leaf}"), &[channels], Init::Constant(value)).to_vec()
+        };
         let (weight, bias) = (take("weight", 1.0), take("bias", 0.0));
         let (mean, variance) = (take("running_mean", 0.0), take("running_var", 1.0));
         let scale: Vec<f32> = weight.iter().zip(&variance).map(|(w, v)| w / (v + EPSILON).sqrt()).collect();

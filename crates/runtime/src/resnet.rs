@@ -25,7 +25,7 @@ pub(crate) struct ResNet18 {
 
 impl ResNet18 {
     /// With `outputs` outputs; `prefix` is empty or ends in a dot.
-    pub fn load(params: &mut Params<'_>, prefix: &str, outputs: usize) -> Self {
+    pub fn load(params: &mut Params, prefix: &str, outputs: usize) -> Self {
         let mut conv = |conv: String, norm: String, channels, side, stride| {
             let size = Size { channels, side, stride, pad: side / 2 };
             Conv::load_normalised(params, &format!("{prefix}{conv}"), &format!("{prefix}{norm}"), size)
@@ -51,9 +51,9 @@ impl ResNet18 {
             }
         }
         let init = Init::Uniform { fan_in: LAST };
+        let bias = params.take(&format!("{prefix}fc.bias"), &[outputs], init).to_vec();
         let weight = params.take(&format!("{prefix}fc.weight"), &[outputs, LAST], init);
-        let bias = params.take(&format!("{prefix}fc.bias"), &[outputs], init);
-        Self { stem, blocks, last: Conv::linear(LAST, outputs, &weight, Some(bias)) }
+        Self { stem, blocks, last: Conv::linear(LAST, outputs, weight, Some(bias)) }
     }
 
     /// Normalised images in `buffers.view`, n x h x w x 3, to n x outputs in `buffers.out`.

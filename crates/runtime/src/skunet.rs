@@ -5,7 +5,7 @@
 //! of the halves. What a block reads is joined, doubled and normalised strip by strip, just before the convolutions, while
 //! it is in cache; no normalised or joined map is ever stored.
 
-use dyntta_kernels::pool::{AvgPool, MaxPool, adaptive_avg_pool_forward};
+use dyntta_kernels::pool::MaxPool;
 
 use crate::fused::{self, CELLS, Coarse, Joined, Normalise};
 use crate::layers::{Conv, EPSILON, Norm, Size};
@@ -40,7 +40,7 @@ struct SelectiveConv {
 }
 
 impl SelectiveConv {
-    fn load(params: &mut Params<'_>, key: &str, input: usize, output: usize) -> Self {
+    fn load(params: &mut Params, key: &str, input: usize, output: usize) -> Self {
         let norm = Norm::load(params, &format!("{key}.bn"), input);
         // No padding: the strips bring their own.
         let size = Size { channels: (input, output), side: 3, stride: 1, pad: 0 };
@@ -57,9 +57,9 @@ impl SelectiveConv {
             squeeze.chunks_exact(flat).flat_map(|row| (0..flat).map(|i| row[from(i)])).collect();
         let mut attend = |branch: &str| {
             let init = Init::Uniform { fan_in: hidden };
-            let weight = params.take(&format!("{key}.attend_{branch}.weight"), &[flat, hidden], init);
-            let bias = params.take(&format!("{key}.attend_{branch}.bias"), &[flat], init);
-            (weight, bias)
+            let weight =
+                params.take(&format!("{key}.attend_{branch}.weight"), &[flat, hidden], init).to_vec();
+            (weight, params.take(&format!("{key}.attend_{branch}.bias"), &[flat], init).to_vec())
         };
         let ((weight_a, bias_a), (weight_b, bias_b)) = (attend("a"), attend("b"));
         let weight: Vec<f32> = (0..flat)
@@ -100,16 +100,11 @@ impl SelectiveConv {
             self.b.forward(size, strip_b, &mut b[out]);
         }
 
-        // The pool of a sum is the sum of the pools.
-        let p = AvgPool { n, h, w, c: cout, oh: CELLS, ow: CELLS };
         let flat = CELLS * CELLS * cout;
-        let [pool_a, pool_b] = pooled;
-        let (pool_a, pool_b) = (pool_a.ensure(n * flat), pool_b.ensure(n * flat));
-        adaptive_avg_pool_forward(&p, a, pool_a);
-        adaptive_avg_pool_forward(&p, b, pool_b);
-        pool_a.iter_mut().zip(pool_b).for_each(|(a, b)| *a += *b);
+        let pooled = pooled.ensure(n * flat);
+        fused::pool_sum(h, w, cout, a, b, pooled);
         let hidden = hidden.ensure(n * self.squeeze.cout());
-        self.squeeze.forward([n, 1, 1], pool_a, hidden);
+        self.squeeze.forward([n, 1, 1], pooled, hidden);
         fused::relu(hidden);
         let share = share.ensure(n * flat);
         self.attend.forward([n, 1, 1], hidden, share);
@@ -130,7 +125,7 @@ pub(crate) struct SkUnet {
 
 impl SkUnet {
     /// `prefix` is empty or ends in a dot.
-    pub fn load(params: &mut Params<'_>, prefix: &str) -> Self {
+    pub fn load(params: &mut Params, prefix: &str) -> Self {
         let key = |name: &str| format!("{prefix}{name}");
         let stem = Size { channels: (3, FULL), side: 9, stride: 1, pad: 4 };
         let head = Size { channels: (UP_FULL, 3), side: 3, stride: 1, pad: 1 };

@@ -75,7 +75,7 @@ pub(crate) struct BlockBuffers {
     pub strips: [Buffer; 2],
     pub rows: Buffer,
     pub moments: Buffer,
-    pub pooled: [Buffer; 2],
+    pub pooled: Buffer,
     pub hidden: Buffer,
     pub share: Buffer,
 }
@@ -103,8 +103,7 @@ impl Workspace {
         let ControlBuffers { view, x, inner, y, pooled, out } = control;
         let NetworkBuffers { full, half, quarter, between, branch, block } = network;
         let [a, b] = &block.strips;
-        let [pooled_a, pooled_b] = &block.pooled;
-        let of_block = [a, b, &block.rows, &block.moments, pooled_a, pooled_b, &block.hidden, &block.share];
+        let of_block = [a, b, &block.rows, &block.moments, &block.pooled, &block.hidden, &block.share];
         let others = [
             &planar[0], &planar[1], image, view, x, inner, y, pooled, out, full, half, quarter, between,
             branch, raw, weights,
