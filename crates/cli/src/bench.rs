@@ -4,8 +4,9 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use clap::{Args as ClapArgs, Subcommand};
+use dyntta::{Enhancer, Method, Workspace};
 use dyntta_corrupt::{Corruption, Preset, Severity, corrupt};
-use dyntta_image::Rgb8;
+use dyntta_image::{Rgb8, Stream};
 use dyntta_train::Stop;
 use serde_json::{Map, Value, json};
 
@@ -19,6 +20,8 @@ pub struct Args {
 
 #[derive(Subcommand)]
 enum What {
+    /// Enhancing images: the control network, the SK-UNet and the bank
+    Forward(Options),
     /// A training step of DynTTA in front of a frozen ResNet-50 (CIFAR ResNet-20 below 64 pixels)
     Step(Options),
     /// The nineteen corruptions, one thread, severity 3
@@ -45,7 +48,7 @@ struct Options {
 }
 
 pub fn run(args: Args, stop: &Stop) -> Result<()> {
-    let (What::Step(options) | What::Corrupt(options)) = &args.what;
+    let (What::Forward(options) | What::Step(options) | What::Corrupt(options)) = &args.what;
     if options.size == 0 || options.batch == 0 || options.runs == 0 || options.threads == Some(0) {
         bail!("--size, --batch, --runs and --threads are at least 1");
     }
@@ -53,6 +56,7 @@ pub fn run(args: Args, stop: &Stop) -> Result<()> {
         rayon::ThreadPoolBuilder::new().num_threads(threads).build_global().context("--threads")?;
     }
     match &args.what {
+        What::Forward(options) => forward(options),
         What::Step(options) => step(options),
         What::Corrupt(options) => corruptions(options, stop),
     }
@@ -98,6 +102,33 @@ fn report(options: &Options, what: &str, total: &[f64], parts: &[(&str, f64)], t
     if let Some(mib) = peak_mib() {
         println!("{:<20} {mib:>9} MiB", "peak memory");
     }
+}
+
+fn forward(options: &Options) -> Result<()> {
+    let Options { size, batch, runs, .. } = *options;
+    let enhancer = Enhancer::untrained(Method::Dyntta, 0);
+    let mut stream = Stream::new(0, &["bench"]);
+    let images: Vec<f32> = (0..batch * 3 * size * size).map(|_| stream.uniform_f32()).collect();
+    let mut out = vec![0.0; images.len()];
+    let mut workspace = Workspace::new();
+    let mut total = Vec::new();
+    let mut parts: [Vec<f64>; 4] = Default::default();
+    for run in 0..=runs {
+        workspace.reset_parts();
+        let started = Instant::now();
+        enhancer.enhance_planar(&mut workspace, batch, size, size, &images, &mut out);
+        if run > 0 {
+            total.push(started.elapsed().as_secs_f64());
+            let p = workspace.parts();
+            for (times, part) in parts.iter_mut().zip([p.control, p.network, p.blend, p.conversions]) {
+                times.push(part.as_secs_f64());
+            }
+        }
+    }
+    let names = ["control network", "sk-unet", "blend", "conversions"];
+    let parts: Vec<(&str, f64)> = names.into_iter().zip(parts.iter().map(|p| median(p))).collect();
+    report(options, "enhancing by dyntta", &total, &parts, rayon::current_num_threads());
+    Ok(())
 }
 
 fn step(options: &Options) -> Result<()> {

@@ -4,8 +4,10 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use dyntta::Enhancer;
+use burn::tensor::Device;
+use dyntta::{Enhancer, Workspace};
 use dyntta_image::{encode_jpeg, encode_png, is_image_name, read, write_atomic};
+use dyntta_nn::{checkpoint, weights};
 use dyntta_train::Stop;
 
 use crate::progress;
@@ -84,9 +86,22 @@ fn jobs(args: &Args) -> Result<Vec<(PathBuf, PathBuf)>> {
     Ok(jobs)
 }
 
+/// Loads a checkpoint. Bare weights in whatever format and by whatever keys (a published URIE) are brought into ours
+/// first.
+fn load(path: &Path) -> Result<Enhancer> {
+    if path.is_dir() || path.with_extension("json").is_file() {
+        return Ok(Enhancer::load(path)?);
+    }
+    let (bare, _) = checkpoint::load(path, &Device::flex())?;
+    let folder = tempfile::tempdir().context("temporary folder")?;
+    let file = folder.path().join(checkpoint::WEIGHTS);
+    weights::write(&file, &weights::state_dict(&bare), Default::default())?;
+    Ok(Enhancer::load(&file)?)
+}
+
 pub fn run(args: Args, stop: &Stop) -> Result<()> {
     let jobs = jobs(&args)?;
-    let mut enhancer = Enhancer::load(&args.enhancer)?;
+    let mut enhancer = load(&args.enhancer)?;
     if let Some(size) = args.control_size {
         enhancer = enhancer.with_control_size((size > 0).then_some(size));
     }
@@ -94,9 +109,10 @@ pub fn run(args: Args, stop: &Stop) -> Result<()> {
     let mut progress = progress::new();
     progress.begin("enhancing", jobs.len() as u64, 0);
     let mut failures = Vec::new();
+    let mut workspace = Workspace::new();
     for (i, (file, out)) in jobs.iter().enumerate() {
         stop.check()?;
-        if let Err(error) = enhance(&enhancer, file, out, args.format) {
+        if let Err(error) = enhance(&enhancer, &mut workspace, file, out, args.format) {
             // What goes wrong on one file leaves the others be.
             failures.push(format!("{error:#}"));
         }
@@ -119,8 +135,14 @@ pub fn run(args: Args, stop: &Stop) -> Result<()> {
     Ok(())
 }
 
-fn enhance(enhancer: &Enhancer, file: &Path, out: &Path, format: Format) -> Result<()> {
-    let image = enhancer.enhance(&read(file)?);
+fn enhance(
+    enhancer: &Enhancer,
+    workspace: &mut Workspace,
+    file: &Path,
+    out: &Path,
+    format: Format,
+) -> Result<()> {
+    let image = enhancer.enhance_with(workspace, &read(file)?);
     let bytes = match format {
         Format::Png => encode_png(&image)?,
         Format::Jpeg(quality) => encode_jpeg(&image, quality)?,

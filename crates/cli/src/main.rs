@@ -31,7 +31,7 @@ enum Command {
     Eval(Box<eval::Args>),
     /// Enhance image files.
     Enhance(enhance::Args),
-    /// Time this machine: a training step, the corruptions.
+    /// Time this machine: enhancing, a training step, the corruptions.
     Bench(bench::Args),
 }
 

@@ -166,12 +166,18 @@ fn corrupted_images_on_disk_are_evaluated_by_corruption_and_severity() {
 
 #[test]
 fn bench_reports_parts_as_json() {
-    let out = succeeds(&["bench", "step", "--size", "32", "--batch", "2", "--runs", "1", "--json"]);
-    let value: serde_json::Value = serde_json::from_str(&out).unwrap();
-    assert_eq!(value["version"], 1);
-    assert!(value["ms_per_image"].as_f64().unwrap() > 0.0);
-    for part in ["forward", "backward", "optimizer"] {
-        assert!(value["parts"][part].as_f64().unwrap() > 0.0, "{part}");
+    for (what, parts) in [
+        ("forward", vec!["control network", "sk-unet", "blend"]),
+        ("step", vec!["forward", "backward", "optimizer"]),
+        ("corrupt", vec!["gaussian_noise", "saturate"]),
+    ] {
+        let out = succeeds(&["bench", what, "--size", "32", "--batch", "2", "--runs", "1", "--json"]);
+        let value: serde_json::Value = serde_json::from_str(&out).unwrap();
+        assert_eq!(value["version"], 1);
+        assert!(value["ms_per_image"].as_f64().unwrap() > 0.0);
+        for part in parts {
+            assert!(value["parts"][part].as_f64().unwrap() > 0.0, "{part}");
+        }
     }
 }
 
@@ -241,6 +247,16 @@ fn turned(jpeg: &[u8]) -> Vec<u8> {
     out.extend(exif);
     out.extend(&jpeg[2..]);
     out
+}
+
+#[test]
+fn bare_urie_weights_enhance_without_a_config() {
+    let place = Place::new();
+    let urie = dyntta_nn::SkUnet::new(&Init::new("urie", 0, &burn::tensor::Device::flex()));
+    weights::write(&place.path("urie.safetensors"), &weights::state_dict(&urie), Default::default()).unwrap();
+    let image = place.at("data/cat/0.png");
+    succeeds(&["enhance", &image, "--enhancer", &place.at("urie.safetensors"), "--out", &place.at("out")]);
+    assert_eq!(read(place.path("out/0.png")).unwrap().height, 32);
 }
 
 #[test]

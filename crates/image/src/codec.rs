@@ -11,13 +11,8 @@ use image::metadata::Orientation;
 use image::{
     DynamicImage, ImageDecoder, ImageEncoder, ImageError, ImageFormat, ImageReader, Limits, RgbImage,
 };
-use zune_jpeg::JpegDecoder;
-use zune_jpeg::errors::DecodeErrors;
-use zune_jpeg::zune_core::bytestream::ZCursor;
-use zune_jpeg::zune_core::colorspace::ColorSpace;
-use zune_jpeg::zune_core::options::DecoderOptions;
 
-use crate::{Error, Rgb8};
+use crate::{Error, Rgb8, jpeg};
 
 /// The most pixels a file may announce: 100 million (300 MB decoded), so that a few bytes cannot exhaust the memory.
 pub const MAX_PIXELS: usize = 100_000_000;
@@ -81,7 +76,11 @@ pub fn decode(bytes: &[u8], name: &str) -> Result<Rgb8, Error> {
         ImageFormat::Jpeg => decode_jpeg(bytes),
         _ => decode_other(bytes, format),
     }));
-    match decoded.unwrap_or_else(|_| Err(Failure::Damaged("data on which the decoder failed".into()))) {
+    let decoded = decoded.unwrap_or_else(|payload| {
+        let said = payload.downcast::<String>().map_or("data on which the decoder failed".into(), |s| *s);
+        Err(Failure::Damaged(said))
+    });
+    match decoded {
         Ok(image) => Ok(image),
         Err(Failure::Damaged(found)) => Err(Error::Damaged { path: name.into(), format: label, found }),
         Err(Failure::TooLarge(width, height)) => {
@@ -94,19 +93,13 @@ fn not_an_image(name: &str, found: String) -> Error {
     Error::NotAnImage { path: name.into(), found }
 }
 
-enum Failure {
+pub(crate) enum Failure {
     Damaged(String),
     TooLarge(usize, usize),
 }
 
 impl From<ImageError> for Failure {
     fn from(error: ImageError) -> Self {
-        Self::Damaged(error.to_string())
-    }
-}
-
-impl From<DecodeErrors> for Failure {
-    fn from(error: DecodeErrors) -> Self {
         Self::Damaged(error.to_string())
     }
 }
@@ -155,38 +148,8 @@ fn decode_jpeg(bytes: &[u8]) -> Result<Rgb8, Failure> {
     if !has_end_of_image(bytes) {
         return Err(Failure::Damaged("a file that ends before its end-of-image marker (truncated)".into()));
     }
-    match decode_jpeg_as(bytes, true) {
-        // Cameras and old editors leave such bytes; they say nothing about the picture.
-        Err(Failure::Damaged(found)) if found.contains("Extra bytes between headers") => {
-            decode_jpeg_as(bytes, false)
-        }
-        other => other,
-    }
-}
-
-fn decode_jpeg_as(bytes: &[u8], strict: bool) -> Result<Rgb8, Failure> {
-    let options = DecoderOptions::default()
-        .set_strict_mode(strict)
-        .set_max_width(usize::from(u16::MAX))
-        .set_max_height(usize::from(u16::MAX))
-        .jpeg_set_out_colorspace(ColorSpace::RGB);
-    let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), options);
-    decoder.decode_headers()?;
-    let (width, height) = decoder.dimensions().unwrap_or((0, 0));
-    check_size(width, height)?;
-    let grey = decoder.input_colorspace() == Some(ColorSpace::Luma);
-    if grey {
-        decoder.set_options(options.jpeg_set_out_colorspace(ColorSpace::Luma));
-    }
-    let mut data = decoder.decode()?;
-    if grey {
-        data = data.into_iter().flat_map(|v| [v; 3]).collect();
-    }
-    if data.len() != width * height * 3 {
-        return Err(Failure::Damaged(format!("{} bytes of pixels for {width}x{height}", data.len())));
-    }
-    let orientation = decoder.exif().and_then(|exif| Orientation::from_exif_chunk(exif));
-    match orientation {
+    let jpeg::Pixels { width, height, data, exif } = jpeg::decode(bytes, check_size)?;
+    match exif.as_deref().and_then(Orientation::from_exif_chunk) {
         None | Some(Orientation::NoTransforms) => Ok(Rgb8::new(width, height, data)),
         Some(orientation) => {
             let image =

@@ -7,6 +7,7 @@
 mod codec;
 mod crop;
 mod error;
+mod jpeg;
 mod resize;
 mod rgb8;
 mod stream;

@@ -249,16 +249,9 @@ fn picture(
     seed: u64,
     device: &Device,
 ) -> Result<Rgb8, Error> {
-    const SHOWN: [&str; 8] = [
-        "gaussian_noise",
-        "impulse_noise",
-        "defocus_blur",
-        "glass_blur",
-        "snow",
-        "fog",
-        "contrast",
-        "jpeg_compression",
-    ];
+    // Noise, blur, weather and digital corruptions.
+    const SHOWN: [&str; 8] =
+        ["impulse_noise", "glass_blur", "motion_blur", "snow", "frost", "fog", "brightness", "contrast"];
     let severity = Severity::ALL[3];
     let mut clean = Vec::new();
     let mut corrupted = Vec::new();

@@ -180,9 +180,11 @@ fn a_bomb_is_refused_by_its_header() {
     let image = picture(8, 8);
     let mut jpeg = encode_jpeg(&image, 90).unwrap();
     let frame = jpeg.windows(2).position(|w| w == [0xff, 0xc0]).unwrap();
-    jpeg[frame + 5..frame + 9].fill(0xff);
+    jpeg[frame + 5..frame + 9].fill(0xfd);
     let text = message(&jpeg);
-    assert_eq!(text, "d/x.jpg: expected an image of at most 100000000 pixels, found 65535x65535");
+    assert_eq!(text, "d/x.jpg: expected an image of at most 100000000 pixels, found 65021x65021");
+    jpeg[frame + 5..frame + 9].fill(0xff);
+    assert!(message(&jpeg).ends_with("more than 65500 pixels a side"));
 
     let mut bmp = Vec::new();
     image::codecs::bmp::BmpEncoder::new(&mut bmp)
