@@ -215,8 +215,7 @@ impl Enhancer {
         let mut workspace = Workspace::new();
         let size = [1, image.height, image.width];
         self.decide(control, bank, &mut workspace, size, &image.to_planar());
-        let k = bank.len();
-        let (raw, weights) = (workspace.raw.ensure(k), workspace.weights.ensure(k));
+        let (raw, weights) = (workspace.raw(), workspace.weights());
         let decision = |(slot, name): (usize, &str)| Decision {
             name: name.to_owned(),
             weight: weights[slot],

@@ -62,13 +62,19 @@ impl ResNet18 {
         let on = self.stem.on(n, h, w);
         let (mut h, mut w) = (on.out_h(), on.out_w());
         let pool = MaxPool { n, h, w, c: STEM, k: 3, stride: 2, pad: 1 };
-        // Nothing after the pooling is larger than what it leaves.
-        let most = pool.output_len();
-        let inner = inner.ensure(on.output_len());
+        // On small images the channels grow faster than the pixels shrink: any block may have the most.
+        let (mut most, mut at) = (pool.output_len(), (pool.out_h(), pool.out_w()));
+        for block in &self.blocks {
+            let on = block.conv1.on(n, at.0, at.1);
+            at = (on.out_h(), on.out_w());
+            most = most.max(on.output_len());
+        }
+        let first = on.output_len();
+        let inner = inner.ensure(first.max(most));
         let (mut x, mut y) = (x.ensure(most), y.ensure(most));
-        self.stem.forward([n, on.h, on.w], view.ensure(on.input_len()), inner);
-        fused::relu(inner);
-        fused::max_pool(&pool, inner, x);
+        self.stem.forward([n, on.h, on.w], view.ensure(on.input_len()), &mut inner[..first]);
+        fused::relu(&mut inner[..first]);
+        fused::max_pool(&pool, &inner[..first], &mut x[..pool.output_len()]);
         (h, w) = (pool.out_h(), pool.out_w());
 
         let mut c = STEM;

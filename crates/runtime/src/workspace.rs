@@ -18,8 +18,19 @@ impl Buffer {
             self.0 = Vec::new();
             self.0 = vec![0.0; room];
         }
-        let first = self.0.as_ptr().align_offset(LINE * size_of::<f32>()).min(LINE);
+        let first = self.first();
         &mut self.0[first..first + len]
+    }
+
+    /// The first `len` floats, which [`Buffer::ensure`] was asked for before.
+    fn get(&self, len: usize) -> &[f32] {
+        let first = self.first();
+        self.0.get(first..first + len).unwrap_or(&[])
+    }
+
+    /// The first float on a cache line.
+    fn first(&self) -> usize {
+        self.0.as_ptr().align_offset(LINE * size_of::<f32>()).min(LINE)
     }
 
     fn bytes(&self) -> usize {
@@ -112,15 +123,15 @@ impl Workspace {
     }
 
     /// The raw magnitudes of the last batch, `[n, k]`, before their mapping to factors; empty for a URIE.
-    pub fn raw(&mut self) -> &[f32] {
+    pub fn raw(&self) -> &[f32] {
         let [n, k] = self.decided;
-        self.raw.ensure(n * k)
+        self.raw.get(n * k)
     }
 
     /// The blend weights of the last batch, `[n, k]`, rows of sum 1; empty for a URIE.
-    pub fn weights(&mut self) -> &[f32] {
+    pub fn weights(&self) -> &[f32] {
         let [n, k] = self.decided;
-        self.weights.ensure(n * k)
+        self.weights.get(n * k)
     }
 }
 
@@ -165,10 +176,13 @@ mod tests {
     #[test]
     fn buffers_are_aligned_and_stay() {
         let mut buffer = Buffer::default();
+        assert!(buffer.get(0).is_empty());
         for len in [0, 1, 1000, 17] {
             let slice = buffer.ensure(len);
             assert_eq!(slice.len(), len);
             assert_eq!(slice.as_ptr() as usize % 64, 0);
+            slice.fill(len as f32);
+            assert_eq!(buffer.get(len), vec![len as f32; len]);
         }
         assert_eq!(buffer.0.len(), 1000 + LINE);
     }
