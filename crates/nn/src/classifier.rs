@@ -69,7 +69,9 @@ impl FromStr for Arch {
         }
         let layers = name.strip_prefix("cifar-resnet").and_then(|n| n.parse::<usize>().ok());
         match layers {
-            Some(n) if n >= 8 && n <= 1202 && (n - 2).is_multiple_of(6) => Ok(Self::CifarResNet((n - 2) / 6)),
+            Some(n) if (8..=1202).contains(&n) && (n - 2).is_multiple_of(6) => {
+                Ok(Self::CifarResNet((n - 2) / 6))
+            }
             _ => Err(Error::UnknownArch { name: name.to_owned(), known: Self::known() }),
         }
     }
