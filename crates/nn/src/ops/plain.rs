@@ -17,7 +17,7 @@ pub fn conv2d(
     to_nhwc(burn_conv2d(to_nchw(x), weight, bias, options))
 }
 
-/// See [`super::leaky_relu`].
+/// `v` where `v > 0`, else `slope · v`.
 pub fn leaky_relu(x: Tensor<4>, slope: f32) -> Tensor<4> {
     if slope == 1.0 {
         return x;
