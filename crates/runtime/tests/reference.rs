@@ -59,6 +59,21 @@ fn dyntta_is_the_plain_pipeline() {
 }
 
 #[test]
+fn buffers_made_for_a_small_image_are_large_enough() {
+    // Each with a workspace of its own: one that has seen larger images would hide a buffer that is too small.
+    let enhancer = Enhancer::untrained(Method::Dyntta, 0);
+    for view in [None, Some(1), Some(7), Some(33)] {
+        let enhancer = enhancer.clone().with_control_size(view);
+        for [n, h, w] in [[1, 1, 1], [3, 1, 40], [2, 5, 3], [1, 4, 4], [1, 64, 9], [17, 8, 8]] {
+            let x = image(n * 3 * h * w, "small");
+            let mut out = vec![f32::NAN; x.len()];
+            enhancer.enhance_planar(&mut Workspace::new(), n, h, w, &x, &mut out);
+            assert!(out.iter().all(|v| (0.0..=1.0).contains(v)), "{view:?} {n} {h} {w}");
+        }
+    }
+}
+
+#[test]
 fn a_bank_without_network_needs_no_urie() {
     let names = r#""bank": ["rotate", "identity", "low_pass_0.3"], "control_size": 16,"#;
     let (dir, tensors) = (tempdir(), dyntta(3, false));
