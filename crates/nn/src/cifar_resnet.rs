@@ -4,7 +4,7 @@ use burn::module::Module;
 use burn::tensor::Tensor;
 
 use crate::init::Init;
-use crate::layers::{BatchNorm, Conv2d, ConvInit, LINEAR, Linear, Mode, RELU};
+use crate::layers::{BatchNorm, Conv2d, ConvInit, Linear, Mode, RELU};
 use crate::ops;
 
 /// Two 3×3 convolutions; where the shape changes, the shortcut takes every second pixel and pads the channels with
@@ -29,10 +29,9 @@ impl Block {
     }
 
     fn forward(&self, x: Tensor<4>, mode: Mode) -> Tensor<4> {
-        let y = self.bn1.forward(self.conv1.forward(x.clone()), mode, RELU);
-        let y = self.bn2.forward(self.conv2.forward(y), mode, LINEAR);
+        let y = self.conv1.forward_normalised(x.clone(), &self.bn1, mode, None, RELU);
         let shortcut = if x.dims() == y.dims() { x } else { ops::shrink_shortcut(x, y.dims()[3]) };
-        ops::add_relu(y, shortcut)
+        self.conv2.forward_normalised(y, &self.bn2, mode, Some(shortcut), RELU)
     }
 }
 
@@ -71,7 +70,7 @@ impl CifarResNet {
 
     /// Normalised images `[n, h, w, 3]` of any size to `[n, classes]`.
     pub fn forward(&self, x: Tensor<4>, mode: Mode) -> Tensor<2> {
-        let mut x = self.bn1.forward(self.conv1.forward(x), mode, RELU);
+        let mut x = self.conv1.forward_normalised(x, &self.bn1, mode, None, RELU);
         for block in [&self.layer1, &self.layer2, &self.layer3].into_iter().flatten() {
             x = block.forward(x, mode);
         }

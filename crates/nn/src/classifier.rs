@@ -178,6 +178,6 @@ impl Classifier {
 
     /// Images `[n, 3, h, w]` in `0..=1` to logits `[n, classes]`.
     pub fn forward(&self, images: Tensor<4>) -> Tensor<2> {
-        self.net.forward(self.normalisation.apply(to_nhwc(images)), Mode::Eval)
+        self.net.forward(self.normalisation.apply(to_nhwc(images)), Mode::Frozen)
     }
 }

@@ -1,10 +1,13 @@
 //! Layers with PyTorch's parameter names and layouts, so that a state dict's keys are the module's paths.
 
+use std::sync::{Arc, OnceLock};
+
 use burn::module::{Module, Param, RunningState};
 use burn::tensor::Tensor;
 
 use crate::init::Init;
 use crate::ops;
+use crate::ops::frozen::{FrozenConv, frozen_conv};
 
 /// PyTorch's default for normalisation layers.
 pub(crate) const EPSILON: f64 = 1e-5;
@@ -24,6 +27,9 @@ pub enum Mode {
     Train,
     /// The running statistics.
     Eval,
+    /// The running statistics, in a network that gets no gradients and whose weights have reached their last values:
+    /// what can be computed from them once is, at the first pass.
+    Frozen,
 }
 
 /// How a convolution's weights start.
@@ -48,6 +54,18 @@ pub struct Conv2d {
     stride: usize,
     #[module(skip)]
     pad: usize,
+    #[module(skip)]
+    frozen: Once,
+}
+
+/// A convolution frozen at its first use in [`Mode::Frozen`]. A copy of the layer starts anew: its weights may change.
+#[derive(Debug, Default)]
+struct Once(OnceLock<Arc<FrozenConv>>);
+
+impl Clone for Once {
+    fn clone(&self) -> Self {
+        Self::default()
+    }
 }
 
 impl Conv2d {
@@ -70,12 +88,39 @@ impl Conv2d {
             ConvInit::KaimingFanIn => at.normal(shape, (2.0 / fan_in).sqrt()),
         };
         let bias = bias.then(|| init.child("bias").uniform([cout], fan_in.sqrt().recip()));
-        Self { weight, bias, stride, pad }
+        Self { weight, bias, stride, pad, frozen: Once::default() }
     }
 
     /// `[n, h, w, cin]` to `[n, h', w', cout]`.
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         ops::conv2d(x, self.weight.val(), self.bias.as_ref().map(Param::val), self.stride, self.pad)
+    }
+
+    /// The convolution, then `norm`, then the activation with this `slope` for negative values; with a `shortcut`, that
+    /// is added before the activation.
+    pub fn forward_normalised(
+        &self,
+        x: Tensor<4>,
+        norm: &BatchNorm,
+        mode: Mode,
+        shortcut: Option<Tensor<4>>,
+        slope: f32,
+    ) -> Tensor<4> {
+        if mode == Mode::Frozen {
+            let frozen = self.frozen.0.get_or_init(|| {
+                assert!(self.bias.is_none(), "a bias before a batch normalisation does nothing");
+                let (scale, shift) = norm.fold();
+                Arc::new(FrozenConv::new(self.weight.val(), self.stride, self.pad, Some(scale), Some(shift)))
+            });
+            return frozen_conv(x, frozen, shortcut, slope);
+        }
+        let x = self.forward(x);
+        match shortcut {
+            None => norm.forward(x, mode, slope),
+            Some(shortcut) if slope == RELU => ops::add_relu(norm.forward(x, mode, LINEAR), shortcut),
+            Some(shortcut) if slope == LINEAR => norm.forward(x, mode, LINEAR) + shortcut,
+            Some(_) => panic!("a shortcut is followed by ReLU or by nothing"),
+        }
     }
 }
 
@@ -138,7 +183,7 @@ impl BatchNorm {
                 self.update(mean, variance, (n * h * w) as f64);
                 y
             }
-            Mode::Eval => {
+            Mode::Eval | Mode::Frozen => {
                 let (scale, shift) = self.fold();
                 ops::affine(x, scale, shift, slope)
             }

@@ -78,18 +78,17 @@ impl Block {
 
     fn forward(&self, x: Tensor<4>, mode: Mode) -> Tensor<4> {
         let shortcut = match &self.downsample {
-            Some(d) => d.bn.forward(d.conv.forward(x.clone()), mode, LINEAR),
+            Some(d) => d.conv.forward_normalised(x.clone(), &d.bn, mode, None, LINEAR),
             None => x.clone(),
         };
-        let x = self.bn1.forward(self.conv1.forward(x), mode, RELU);
-        let x = self.conv2.forward(x);
-        let x = match (&self.conv3, &self.bn3) {
+        let x = self.conv1.forward_normalised(x, &self.bn1, mode, None, RELU);
+        match (&self.conv3, &self.bn3) {
             (Some(conv3), Some(bn3)) => {
-                bn3.forward(conv3.forward(self.bn2.forward(x, mode, RELU)), mode, LINEAR)
+                let x = self.conv2.forward_normalised(x, &self.bn2, mode, None, RELU);
+                conv3.forward_normalised(x, bn3, mode, Some(shortcut), RELU)
             }
-            _ => self.bn2.forward(x, mode, LINEAR),
-        };
-        ops::add_relu(x, shortcut)
+            _ => self.conv2.forward_normalised(x, &self.bn2, mode, Some(shortcut), RELU),
+        }
     }
 }
 
@@ -142,7 +141,7 @@ impl ResNet {
 
     /// Normalised images `[n, h, w, 3]` of any size to `[n, classes]`.
     pub fn forward(&self, x: Tensor<4>, mode: Mode) -> Tensor<2> {
-        let x = self.bn1.forward(self.conv1.forward(x), mode, RELU);
+        let x = self.conv1.forward_normalised(x, &self.bn1, mode, None, RELU);
         let mut x = ops::max_pool(x, 3, 2, 1);
         for block in [&self.layer1, &self.layer2, &self.layer3, &self.layer4].into_iter().flatten() {
             x = block.forward(x, mode);

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use burn::tensor::Tensor;
 use dyntta_ops::{Bank, Gradients, Shape, blend};
 
-use super::function::{Context, Function, Output, View, apply};
+use super::function::{Context, Function, Gradient, Output, View, apply};
+use super::memory::Buffer;
 
 /// `clamp(Σ_k weights[k] · a_k(image; raw[k]), 0, 1)`.
 ///
@@ -35,7 +36,7 @@ fn shape(image: &View<'_>) -> Shape {
 
 impl Function for Blend {
     fn forward(&self, inputs: &[View<'_>]) -> Output {
-        let mut out = vec![0.0; inputs[0].data.len()];
+        let mut out = Buffer::stale(inputs[0].data.len());
         let network = inputs.get(3).map(|v| v.data);
         blend::forward(
             &self.0,
@@ -50,14 +51,14 @@ impl Function for Blend {
         Output::new(inputs[0].shape.to_vec(), out)
     }
 
-    fn backward(&self, context: &Context<'_>) -> Vec<Option<Vec<f32>>> {
+    fn backward(&self, context: &Context<'_>) -> Vec<Gradient> {
         let [image, raw, weights] = [0, 1, 2].map(|i| context.inputs[i]);
         let network = context.inputs.get(3);
-        let zeros = |wanted: bool, n: usize| wanted.then(|| vec![0.0; n]);
-        let mut d_image = zeros(context.wanted[0], image.data.len());
-        let mut d_network = zeros(context.wanted.get(3) == Some(&true), image.data.len());
-        let mut d_raw = vec![0.0; raw.data.len()];
-        let mut d_weights = vec![0.0; weights.data.len()];
+        let buffer = |wanted: bool, n: usize| wanted.then(|| Buffer::stale(n));
+        let mut d_image = buffer(context.wanted[0], image.data.len());
+        let mut d_network = buffer(context.wanted.get(3) == Some(&true), image.data.len());
+        let mut d_raw = Buffer::stale(raw.data.len());
+        let mut d_weights = Buffer::stale(weights.data.len());
         blend::backward(
             &self.0,
             shape(&image),
@@ -75,9 +76,9 @@ impl Function for Blend {
             },
         )
         .expect("shapes that fit the bank");
-        let mut gradients = vec![d_image, Some(d_raw), Some(d_weights)];
+        let mut gradients = vec![d_image.into(), Gradient::Of(d_raw), Gradient::Of(d_weights)];
         if network.is_some() {
-            gradients.push(d_network);
+            gradients.push(d_network.into());
         }
         gradients
     }

@@ -14,7 +14,9 @@ use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::flex::FlexTensor;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend, Dispatch, DispatchDevice, Flex, backend_extension};
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::Tensor;
+
+use super::memory::Buffer;
 
 /// A contiguous tensor as a function sees it.
 #[derive(Clone, Copy)]
@@ -33,14 +35,14 @@ pub struct Output {
     /// The extent of each dimension.
     pub shape: Vec<usize>,
     /// The values, row-major.
-    pub data: Vec<f32>,
+    pub data: Buffer,
     /// Anything worth not computing twice.
     pub saved: Saved,
 }
 
 impl Output {
     /// An output with nothing saved beside it.
-    pub fn new(shape: Vec<usize>, data: Vec<f32>) -> Self {
+    pub fn new(shape: Vec<usize>, data: Buffer) -> Self {
         Self { shape, data, saved: None }
     }
 }
@@ -67,6 +69,24 @@ pub struct Keeps {
     pub output: bool,
 }
 
+/// The gradient with respect to an input.
+pub enum Gradient {
+    /// Not wanted, or there is none.
+    None,
+    /// These values, in the input's shape.
+    Of(Buffer),
+    /// The same values as the gradient of an earlier input.
+    SameAs(usize),
+    /// The gradient of the output, unchanged.
+    Output,
+}
+
+impl From<Option<Buffer>> for Gradient {
+    fn from(gradient: Option<Buffer>) -> Self {
+        gradient.map_or(Self::None, Self::Of)
+    }
+}
+
 /// An operation with a hand-written derivative.
 pub trait Function: Debug + Send + Sync + 'static {
     /// Which inputs, and whether the output, the backward pass reads: the rest is not kept alive for it. `wanted` says
@@ -78,8 +98,8 @@ pub trait Function: Debug + Send + Sync + 'static {
     /// Computes the output.
     fn forward(&self, inputs: &[View<'_>]) -> Output;
 
-    /// The gradient with respect to each input, in the input's shape, where one is wanted.
-    fn backward(&self, context: &Context<'_>) -> Vec<Option<Vec<f32>>>;
+    /// The gradient with respect to each input, where one is wanted.
+    fn backward(&self, context: &Context<'_>) -> Vec<Gradient>;
 }
 
 /// Runs `function` on up to four float tensors.
@@ -219,7 +239,7 @@ fn run<const N: usize>(
 ) -> ([FlexTensor; N], FlexTensor, Saved) {
     let inputs = inputs.map(|t| t.to_contiguous());
     let Output { shape, data, saved } = function.forward(&inputs.each_ref().map(view));
-    (inputs, FlexTensor::from_data(TensorData::new(data, shape)), saved)
+    (inputs, data.into_tensor(&shape), saved)
 }
 
 fn view(tensor: &FlexTensor) -> View<'_> {
@@ -267,9 +287,19 @@ impl<const N: usize> Backward<Flex, N> for Step {
             grad: view(&grad).data,
             wanted: &wanted,
         });
-        for ((parent, gradient), input) in ops.parents.into_iter().zip(gradients).zip(&inputs) {
+        // Tensors are shared, not copied: nobody writes to a tensor that has two holders.
+        let mut tensors: Vec<Option<FlexTensor>> = Vec::with_capacity(N);
+        for (gradient, input) in gradients.into_iter().zip(&inputs) {
+            tensors.push(match gradient {
+                Gradient::None => None,
+                Gradient::Of(values) => Some(values.into_tensor(input.shape)),
+                Gradient::SameAs(earlier) => tensors[earlier].clone(),
+                Gradient::Output => Some(grad.clone()),
+            });
+        }
+        drop(grad);
+        for (parent, gradient) in ops.parents.into_iter().zip(tensors) {
             if let (Some(parent), Some(gradient)) = (parent, gradient) {
-                let gradient = FlexTensor::from_data(TensorData::new(gradient, input.shape.to_vec()));
                 grads.register::<Flex>(parent.id, gradient);
             }
         }

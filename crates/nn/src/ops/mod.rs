@@ -4,7 +4,9 @@
 //! of Burn's tensor operations ([`plain`]). The two agree to rounding; the tests hold them against each other.
 
 pub mod blend;
+pub mod frozen;
 pub mod function;
+pub mod memory;
 pub mod native;
 pub mod optimizer;
 pub mod plain;

@@ -12,13 +12,14 @@ use dyntta_kernels::pool::{
 use dyntta_kernels::upsample::{Upsample, upsample_backward, upsample_forward};
 use dyntta_kernels::{Conv2d, act, conv, norm};
 
-use super::function::{Context, Function, Keeps, Output, View, apply};
+use super::function::{Context, Function, Gradient, Keeps, Output, View, apply};
+use super::memory::Buffer;
 
-fn nhwc(x: &View<'_>) -> [usize; 4] {
+pub(super) fn nhwc(x: &View<'_>) -> [usize; 4] {
     x.shape.try_into().expect("activations are NHWC")
 }
 
-fn activation(slope: f32) -> Activation {
+pub(super) fn activation(slope: f32) -> Activation {
     match slope {
         0.0 => Activation::Relu,
         1.0 => Activation::Identity,
@@ -65,30 +66,30 @@ impl Function for Convolution {
     fn forward(&self, inputs: &[View<'_>]) -> Output {
         let [x, weight] = [inputs[0], inputs[1]];
         let on = self.on(&x, &weight);
-        let mut y = vec![0.0; on.output_len()];
+        let mut y = Buffer::stale(on.output_len());
         conv::forward(&on, x.data, weight.data, inputs.get(2).map(|b| b.data), &mut y);
         Output::new(vec![on.n, on.out_h(), on.out_w(), on.cout], y)
     }
 
-    fn backward(&self, context: &Context<'_>) -> Vec<Option<Vec<f32>>> {
+    fn backward(&self, context: &Context<'_>) -> Vec<Gradient> {
         let [x, weight] = [context.inputs[0], context.inputs[1]];
         let on = self.on(&x, &weight);
         let dx = context.wanted[0].then(|| {
-            let mut dx = vec![0.0; on.input_len()];
+            let mut dx = Buffer::stale(on.input_len());
             conv::backward_input(&on, context.grad, weight.data, &mut dx);
             dx
         });
         let with_bias = context.inputs.len() == 3;
         // A bias is trained with its weight or not at all.
-        let mut db = (with_bias && context.wanted[2]).then(|| vec![0.0; on.cout]);
+        let mut db = (with_bias && context.wanted[2]).then(|| Buffer::stale(on.cout));
         let dw = context.wanted[1].then(|| {
-            let mut dw = vec![0.0; on.weight_len()];
+            let mut dw = Buffer::stale(on.weight_len());
             conv::backward_weight(&on, x.data, context.grad, &mut dw, db.as_deref_mut());
             dw
         });
-        let mut gradients = vec![dx, dw];
+        let mut gradients = vec![dx.into(), dw.into()];
         if with_bias {
-            gradients.push(db);
+            gradients.push(db.into());
         }
         gradients
     }
@@ -133,7 +134,7 @@ impl Function for BatchNorm {
     fn forward(&self, inputs: &[View<'_>]) -> Output {
         let [x, gamma, beta] = [inputs[0], inputs[1], inputs[2]];
         let c = gamma.data.len();
-        let mut y = vec![0.0; x.data.len()];
+        let mut y = Buffer::stale(x.data.len());
         let [mut mean, mut variance, mut inv_std] = [(); 3].map(|()| vec![0.0; c]);
         norm::batch_norm_forward(
             x.data,
@@ -151,11 +152,11 @@ impl Function for BatchNorm {
         Output { shape: x.shape.to_vec(), data: y, saved: Some(Arc::new(Moments { mean, inv_std })) }
     }
 
-    fn backward(&self, context: &Context<'_>) -> Vec<Option<Vec<f32>>> {
+    fn backward(&self, context: &Context<'_>) -> Vec<Gradient> {
         let [x, gamma] = [context.inputs[0], context.inputs[1]];
         let moments = moments(context);
-        let mut dx = vec![0.0; x.data.len()];
-        let [mut dgamma, mut dbeta] = [(); 2].map(|()| vec![0.0; gamma.data.len()]);
+        let mut dx = Buffer::stale(x.data.len());
+        let [mut dgamma, mut dbeta] = [(); 2].map(|()| Buffer::stale(gamma.data.len()));
         norm::batch_norm_backward(
             context.grad,
             context.output.data,
@@ -169,7 +170,7 @@ impl Function for BatchNorm {
             &mut dbeta,
             None,
         );
-        vec![Some(dx), Some(dgamma), Some(dbeta)]
+        [dx, dgamma, dbeta].map(Gradient::Of).into()
     }
 }
 
@@ -193,18 +194,18 @@ impl Function for Affine {
 
     fn forward(&self, inputs: &[View<'_>]) -> Output {
         let [x, scale, shift] = [inputs[0], inputs[1], inputs[2]];
-        let mut y = vec![0.0; x.data.len()];
+        let mut y = Buffer::stale(x.data.len());
         norm::affine_forward(x.data, scale.data, shift.data, None, activation(self.slope), &mut y);
         Output::new(x.shape.to_vec(), y)
     }
 
-    fn backward(&self, context: &Context<'_>) -> Vec<Option<Vec<f32>>> {
-        let mut dx = vec![0.0; context.grad.len()];
+    fn backward(&self, context: &Context<'_>) -> Vec<Gradient> {
+        let mut dx = Buffer::stale(context.grad.len());
         let scale = context.inputs[1].data;
         // Without an activation the output decides nothing: any slice of its length serves.
         let output = if self.slope == 1.0 { context.grad } else { context.output.data };
         norm::affine_backward(context.grad, output, scale, activation(self.slope), &mut dx, None);
-        vec![Some(dx), None, None]
+        vec![Gradient::Of(dx), Gradient::None, Gradient::None]
     }
 }
 
@@ -223,18 +224,18 @@ impl Function for InstanceNorm {
     fn forward(&self, inputs: &[View<'_>]) -> Output {
         let x = inputs[0];
         let [n, _, _, c] = nhwc(&x);
-        let mut y = vec![0.0; x.data.len()];
+        let mut y = Buffer::stale(x.data.len());
         let [mut mean, mut inv_std] = [(); 2].map(|()| vec![0.0; n * c]);
         let act = activation(self.slope);
         norm::instance_norm_forward(x.data, n, c, self.epsilon, act, &mut y, &mut mean, &mut inv_std);
         Output { shape: x.shape.to_vec(), data: y, saved: Some(Arc::new(Moments { mean, inv_std })) }
     }
 
-    fn backward(&self, context: &Context<'_>) -> Vec<Option<Vec<f32>>> {
+    fn backward(&self, context: &Context<'_>) -> Vec<Gradient> {
         let x = context.inputs[0];
         let [n, _, _, c] = nhwc(&x);
         let moments = moments(context);
-        let mut dx = vec![0.0; x.data.len()];
+        let mut dx = Buffer::stale(x.data.len());
         norm::instance_norm_backward(
             context.grad,
             context.output.data,
@@ -246,7 +247,7 @@ impl Function for InstanceNorm {
             activation(self.slope),
             &mut dx,
         );
-        vec![Some(dx)]
+        vec![Gradient::Of(dx)]
     }
 }
 
@@ -267,17 +268,16 @@ impl Function for AddRelu {
         let [a, b] = [inputs[0], inputs[1]];
         assert_eq!(a.shape, b.shape, "summands of one shape");
         let c = nhwc(&a)[3];
-        let mut y = vec![0.0; a.data.len()];
+        let mut y = Buffer::stale(a.data.len());
         let (one, zero) = (vec![1.0; c], vec![0.0; c]);
         norm::affine_forward(a.data, &one, &zero, Some(b.data), Activation::Relu, &mut y);
         Output::new(a.shape.to_vec(), y)
     }
 
-    fn backward(&self, context: &Context<'_>) -> Vec<Option<Vec<f32>>> {
-        let mut da = vec![0.0; context.grad.len()];
+    fn backward(&self, context: &Context<'_>) -> Vec<Gradient> {
+        let mut da = Buffer::stale(context.grad.len());
         act::activate_backward(context.grad, context.output.data, Activation::Relu, &mut da);
-        let db = context.wanted[1].then(|| da.clone());
-        vec![Some(da), db]
+        vec![Gradient::Of(da), Gradient::SameAs(0)]
     }
 }
 
@@ -307,18 +307,18 @@ impl Function for MaxPooling {
 
     fn forward(&self, inputs: &[View<'_>]) -> Output {
         let on = self.on(&inputs[0]);
-        let mut y = vec![0.0; on.output_len()];
+        let mut y = Buffer::stale(on.output_len());
         let mut index = vec![0u32; on.output_len()];
         max_pool_forward(&on, inputs[0].data, &mut y, &mut index);
         Output { shape: vec![on.n, on.out_h(), on.out_w(), on.c], data: y, saved: Some(Arc::new(index)) }
     }
 
-    fn backward(&self, context: &Context<'_>) -> Vec<Option<Vec<f32>>> {
+    fn backward(&self, context: &Context<'_>) -> Vec<Gradient> {
         let index = context.saved.as_ref().and_then(|s| s.downcast_ref::<Vec<u32>>());
-        let mut dx = vec![0.0; self.on(&context.inputs[0]).input_len()];
+        let mut dx = Buffer::stale(self.on(&context.inputs[0]).input_len());
         let index = index.expect("saved by the forward pass");
         max_pool_backward(&self.on(&context.inputs[0]), context.grad, index, &mut dx);
-        vec![Some(dx)]
+        vec![Gradient::Of(dx)]
     }
 }
 
@@ -346,15 +346,15 @@ impl Function for AdaptiveAvgPool {
 
     fn forward(&self, inputs: &[View<'_>]) -> Output {
         let on = self.on(&inputs[0]);
-        let mut y = vec![0.0; on.output_len()];
+        let mut y = Buffer::stale(on.output_len());
         adaptive_avg_pool_forward(&on, inputs[0].data, &mut y);
         Output::new(vec![on.n, on.oh, on.ow, on.c], y)
     }
 
-    fn backward(&self, context: &Context<'_>) -> Vec<Option<Vec<f32>>> {
-        let mut dx = vec![0.0; self.on(&context.inputs[0]).input_len()];
+    fn backward(&self, context: &Context<'_>) -> Vec<Gradient> {
+        let mut dx = Buffer::stale(self.on(&context.inputs[0]).input_len());
         adaptive_avg_pool_backward(&self.on(&context.inputs[0]), context.grad, &mut dx);
-        vec![Some(dx)]
+        vec![Gradient::Of(dx)]
     }
 }
 
@@ -383,15 +383,15 @@ impl Function for Resample {
 
     fn forward(&self, inputs: &[View<'_>]) -> Output {
         let on = self.on(&inputs[0]);
-        let mut y = vec![0.0; on.output_len()];
+        let mut y = Buffer::stale(on.output_len());
         upsample_forward(&on, inputs[0].data, &mut y);
         Output::new(vec![on.n, on.oh, on.ow, on.c], y)
     }
 
-    fn backward(&self, context: &Context<'_>) -> Vec<Option<Vec<f32>>> {
-        let mut dx = vec![0.0; self.on(&context.inputs[0]).input_len()];
+    fn backward(&self, context: &Context<'_>) -> Vec<Gradient> {
+        let mut dx = Buffer::stale(self.on(&context.inputs[0]).input_len());
         upsample_backward(&self.on(&context.inputs[0]), context.grad, &mut dx);
-        vec![Some(dx)]
+        vec![Gradient::Of(dx)]
     }
 }
 
@@ -417,7 +417,7 @@ impl Function for Gating {
     }
 
     fn forward(&self, inputs: &[View<'_>]) -> Output {
-        let mut y = vec![0.0; inputs[0].data.len()];
+        let mut y = Buffer::stale(inputs[0].data.len());
         gate_forward(
             &Self::on(inputs),
             inputs[0].data,
@@ -429,10 +429,10 @@ impl Function for Gating {
         Output::new(inputs[0].shape.to_vec(), y)
     }
 
-    fn backward(&self, context: &Context<'_>) -> Vec<Option<Vec<f32>>> {
+    fn backward(&self, context: &Context<'_>) -> Vec<Gradient> {
         let [a, b, map_a, map_b] = [0, 1, 2, 3].map(|i| context.inputs[i].data);
-        let [mut da, mut db] = [(); 2].map(|()| vec![0.0; a.len()]);
-        let [mut dmap_a, mut dmap_b] = [(); 2].map(|()| vec![0.0; map_a.len()]);
+        let [mut da, mut db] = [(); 2].map(|()| Buffer::stale(a.len()));
+        let [mut dmap_a, mut dmap_b] = [(); 2].map(|()| Buffer::stale(map_a.len()));
         gate_backward(
             &Self::on(context.inputs),
             context.grad,
@@ -445,6 +445,6 @@ impl Function for Gating {
             &mut dmap_a,
             &mut dmap_b,
         );
-        vec![Some(da), Some(db), Some(dmap_a), Some(dmap_b)]
+        [da, db, dmap_a, dmap_b].map(Gradient::Of).into()
     }
 }

@@ -1,0 +1,132 @@
+//! A convolution that is never trained, with all that is fixed folded into it: batch normalisation by running
+//! statistics, packed weights, activation and shortcut in one pass. Its backward pass keeps one byte an output.
+
+use std::sync::{Arc, OnceLock};
+
+use burn::tensor::{Tensor, TensorData};
+use dyntta_kernels::conv::{PackedTransposed, PackedWeights};
+use dyntta_kernels::{Activation, Conv2d, act, conv};
+
+use super::function::{Context, Function, Gradient, Keeps, Output, View, apply, is_native};
+use super::memory::Buffer;
+use super::native::{activation, nhwc};
+use super::plain;
+
+/// Fixed weights `[cout, cin, kh, kw]` and a bias `[cout]`, ready for use.
+pub struct FrozenConv {
+    /// Without the sizes of the input.
+    on: Conv2d,
+    weight: Vec<f32>,
+    bias: Vec<f32>,
+    forward: OnceLock<PackedWeights>,
+    backward: OnceLock<PackedTransposed>,
+}
+
+impl FrozenConv {
+    /// The convolution with `weight`, stride and zero padding as given, and then `v · scale + shift` by channel.
+    pub fn new(weight: Tensor<4>, stride: usize, pad: usize, scale: Option<Tensor<1>>, shift: Option<Tensor<1>>) -> Self {
+        let [cout, cin, kh, kw] = weight.dims();
+        let values = |t: TensorData| t.try_to_vec::<f32>().expect("weights are f32");
+        let mut weight = values(weight.without_autodiff().into_data());
+        if let Some(scale) = scale {
+            let scale = values(scale.without_autodiff().into_data());
+            for (weights, scale) in weight.chunks_exact_mut(cin * kh * kw).zip(scale) {
+                weights.iter_mut().for_each(|w| *w *= scale);
+            }
+        }
+        let bias = match shift {
+            Some(shift) => values(shift.without_autodiff().into_data()),
+            None => vec![0.0; cout],
+        };
+        let on = Conv2d { n: 0, h: 0, w: 0, cin, cout, kh, kw, stride, pad };
+        Self { on, weight, bias, forward: OnceLock::new(), backward: OnceLock::new() }
+    }
+
+    fn on(&self, x: &View<'_>) -> Conv2d {
+        let [n, h, w, cin] = nhwc(x);
+        assert_eq!(cin, self.on.cin, "channels of the input and of the weights");
+        Conv2d { n, h, w, ..self.on }
+    }
+}
+
+impl std::fmt::Debug for FrozenConv {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("FrozenConv").field("on", &self.on).finish_non_exhaustive()
+    }
+}
+
+/// `act(conv(x) + shortcut)`; the activation is `v` where `v > 0`, else `slope · v` (0 is ReLU, 1 is none).
+///
+/// `x` is `[n, h, w, cin]`, `shortcut` has the shape of the result, `[n, h', w', cout]`.
+pub fn frozen_conv(
+    x: Tensor<4>,
+    conv: &Arc<FrozenConv>,
+    shortcut: Option<Tensor<4>>,
+    slope: f32,
+) -> Tensor<4> {
+    if !is_native(&x) {
+        let device = x.device().without_autodiff();
+        let Conv2d { cout, cin, kh, kw, stride, pad, .. } = conv.on;
+        let weight = Tensor::from_data(TensorData::new(conv.weight.clone(), [cout, cin, kh, kw]), &device);
+        let bias = Tensor::from_data(TensorData::new(conv.bias.clone(), [cout]), &device);
+        let y = plain::conv2d(x, weight, Some(bias), stride, pad);
+        return plain::leaky_relu(shortcut.map_or(y.clone(), |s| y + s), slope);
+    }
+    let mut inputs = vec![x.into()];
+    inputs.extend(shortcut.map(Into::into));
+    apply(Frozen { conv: conv.clone(), act: activation(slope) }, inputs)
+}
+
+#[derive(Debug)]
+struct Frozen {
+    conv: Arc<FrozenConv>,
+    act: Activation,
+}
+
+impl Function for Frozen {
+    fn keeps(&self, wanted: &[bool]) -> Keeps {
+        Keeps { inputs: vec![false; wanted.len()], output: false }
+    }
+
+    fn forward(&self, inputs: &[View<'_>]) -> Output {
+        let conv = &*self.conv;
+        let on = conv.on(&inputs[0]);
+        let mut y = Buffer::stale(on.output_len());
+        let packed = conv.forward.get_or_init(|| conv::pack_forward(&conv.on, &conv.weight));
+        conv::forward_packed(&on, inputs[0].data, packed, Some(&conv.bias), &mut y);
+        let shape = vec![on.n, on.out_h(), on.out_w(), on.cout];
+        let shortcut = inputs.get(1).map(|v| v.data);
+        if self.act == Activation::Identity {
+            if let Some(shortcut) = shortcut {
+                act::add(&mut y, shortcut);
+            }
+            return Output::new(shape, y);
+        }
+        let mut positive = vec![0u8; y.len()];
+        act::activate_masking(&mut y, shortcut, self.act, &mut positive);
+        Output { shape, data: y, saved: Some(Arc::new(positive)) }
+    }
+
+    fn backward(&self, context: &Context<'_>) -> Vec<Gradient> {
+        let conv = &*self.conv;
+        let on = conv.on(&context.inputs[0]);
+        // Before the activation; without one the output's own.
+        let inner = context.saved.as_ref().map(|saved| {
+            let positive: &Vec<u8> = saved.downcast_ref().expect("saved by the forward pass");
+            let mut inner = Buffer::stale(context.grad.len());
+            act::mask_backward(context.grad, positive, self.act, &mut inner);
+            inner
+        });
+        let dx = context.wanted[0].then(|| {
+            let mut dx = Buffer::stale(on.input_len());
+            let packed = conv.backward.get_or_init(|| conv::pack_backward_input(&conv.on, &conv.weight));
+            conv::backward_input_packed(&on, inner.as_deref().unwrap_or(context.grad), packed, &mut dx);
+            dx
+        });
+        let mut gradients = vec![dx.into()];
+        if context.inputs.len() == 2 {
+            gradients.push(inner.map_or(Gradient::Output, Gradient::Of));
+        }
+        gradients
+    }
+}
