@@ -12,6 +12,7 @@ mod buffer;
 pub mod conv;
 pub mod gate;
 mod gather;
+pub mod join;
 pub mod layout;
 mod micro;
 pub mod naive;
@@ -22,6 +23,7 @@ mod planar;
 pub mod pool;
 pub mod simd;
 mod transpose;
+pub mod two_norms;
 pub mod upsample;
 mod wgrad;
 

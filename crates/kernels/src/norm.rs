@@ -15,14 +15,14 @@ const PERIOD: usize = 256;
 
 /// Groups of pixels of `c` channels that share their moments.
 #[derive(Clone, Copy)]
-struct Groups {
-    count: usize,
-    pixels: usize,
-    c: usize,
+pub(crate) struct Groups {
+    pub count: usize,
+    pub pixels: usize,
+    pub c: usize,
 }
 
 impl Groups {
-    fn new(count: usize, pixels: usize, c: usize) -> Self {
+    pub(crate) fn new(count: usize, pixels: usize, c: usize) -> Self {
         Groups { count, pixels, c }
     }
 
@@ -39,23 +39,23 @@ impl Groups {
         (CHUNK / self.c).clamp(1, self.pixels) * self.c
     }
 
-    fn chunks(self) -> usize {
+    pub(crate) fn chunks(self) -> usize {
         self.group_len().div_ceil(self.chunk_len())
     }
 
     /// Channels, repeated to the length the loops run over.
-    fn period(self) -> usize {
+    pub(crate) fn period(self) -> usize {
         self.c * (PERIOD / self.c).max(1)
     }
 
-    fn check(self, slices: &[(&str, usize)]) {
+    pub(crate) fn check(self, slices: &[(&str, usize)]) {
         for (name, len) in slices {
             assert_eq!(*len, self.len(), "{name} has {len} floats where {} belong", self.len());
         }
     }
 
     /// `per_channel` (count x c) with each group's row repeated to [`Groups::period`].
-    fn repeat(self, per_channel: &[f32]) -> Vec<f32> {
+    pub(crate) fn repeat(self, per_channel: &[f32]) -> Vec<f32> {
         let times = self.period() / self.c;
         per_channel
             .chunks_exact(self.c)
@@ -65,7 +65,7 @@ impl Groups {
     }
 
     /// Runs `f(group, chunk number, [chunk of each input])` for all chunks and collects its `width` floats for each.
-    fn reduce<const N: usize>(
+    pub(crate) fn reduce<const N: usize>(
         self,
         inputs: [&[f32]; N],
         width: usize,
@@ -83,7 +83,7 @@ impl Groups {
     }
 
     /// Runs `f(group, [chunk of each input], chunk of out)` for all chunks.
-    fn map<const N: usize>(
+    pub(crate) fn map<const N: usize>(
         self,
         inputs: [&[f32]; N],
         out: &mut [f32],
@@ -104,7 +104,7 @@ impl Groups {
 }
 
 /// Adds up `row` (any whole number of pixels), channel by channel, into `out`.
-fn fold(row: &[f32], out: &mut [f32]) {
+pub(crate) fn fold(row: &[f32], out: &mut [f32]) {
     for pixel in row.chunks_exact(out.len()) {
         for (o, v) in out.iter_mut().zip(pixel) {
             *o += v;
@@ -139,7 +139,7 @@ multiversion! {
 }
 
 /// Mean and biased variance, count x c each.
-fn moments(level: Level, x: &[f32], g: Groups, mean: &mut [f32], var: &mut [f32]) {
+pub(crate) fn moments(level: Level, x: &[f32], g: Groups, mean: &mut [f32], var: &mut [f32]) {
     let c = g.c;
     let parts = g.reduce([x], 2 * c, |_, [x], out| moments_chunk(level, x, c, g.period(), out));
     let chunk = g.chunk_len() / c;
@@ -185,7 +185,7 @@ multiversion! {
 
 /// `act((x - mean) * scale + shift + residual)` with count x c factors. (One product less with the mean folded into the
 /// shift, but then a large mean costs digits.)
-fn affine(
+pub(crate) fn affine(
     level: Level,
     x: &[f32],
     g: Groups,

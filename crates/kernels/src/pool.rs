@@ -228,7 +228,6 @@ multiversion! {
 
 multiversion! {
     fn avg_row_backward(p: &AvgPool, g: &[f32], iy: usize, dx: &mut [f32]) {
-        dx.fill(0.0);
         for oy in 0..p.oh {
             let (y0, y1) = cell(oy, p.oh, p.h);
             if iy < y0 || iy >= y1 {
@@ -269,6 +268,18 @@ pub fn adaptive_avg_pool_forward(p: &AvgPool, x: &[f32], y: &mut [f32]) {
 /// # Panics
 /// If a slice has the wrong length.
 pub fn adaptive_avg_pool_backward(p: &AvgPool, g: &[f32], dx: &mut [f32]) {
+    avg_backward(p, g, dx, false);
+}
+
+/// As [`adaptive_avg_pool_backward`], added to what is in `dx`.
+///
+/// # Panics
+/// If a slice has the wrong length.
+pub fn adaptive_avg_pool_backward_add(p: &AvgPool, g: &[f32], dx: &mut [f32]) {
+    avg_backward(p, g, dx, true);
+}
+
+fn avg_backward(p: &AvgPool, g: &[f32], dx: &mut [f32], add: bool) {
     p.check(dx.len(), g.len());
     if dx.is_empty() {
         return;
@@ -276,6 +287,9 @@ pub fn adaptive_avg_pool_backward(p: &AvgPool, g: &[f32], dx: &mut [f32]) {
     let (level, image) = (level(), p.oh * p.ow * p.c);
     dx.par_chunks_exact_mut(p.w * p.c).enumerate().for_each(|(i, dx)| {
         let (n, iy) = (i / p.h, i % p.h);
+        if !add {
+            dx.fill(0.0);
+        }
         avg_row_backward(level, p, &g[n * image..(n + 1) * image], iy, dx);
     });
 }

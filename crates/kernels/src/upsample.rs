@@ -106,12 +106,13 @@ pub fn upsample_forward(p: &Upsample, x: &[f32], y: &mut [f32]) {
 /// If a slice has the wrong length.
 pub fn upsample_backward(p: &Upsample, g: &[f32], dx: &mut [f32]) {
     p.check(dx.len(), g.len());
-    dx.fill(0.0);
     if g.is_empty() {
+        dx.fill(0.0);
         return;
     }
     let (level, rows, columns, row) = (level(), mixes(p.h, p.oh), mixes(p.w, p.ow), p.ow * p.c);
     dx.par_chunks_exact_mut(p.w * p.c).enumerate().for_each(|(i, dx)| {
+        dx.fill(0.0);
         let (base, iy) = (i / p.h * p.oh, i % p.h);
         // Rows are sampled in order, so those that read `iy` lie together.
         let first = rows.partition_point(|m| m.b < iy);

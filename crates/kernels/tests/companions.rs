@@ -1,6 +1,6 @@
 //! Norms, activations, pools, resizing and the gate against plain loops, at every SIMD level this processor has.
 
-use dyntta_kernels::act::{Activation, activate, activate_backward};
+use dyntta_kernels::act::{Activation, activate, activate_backward, activate_masking, add, mask_backward};
 use dyntta_kernels::gate::{Gate, gate_backward, gate_forward};
 use dyntta_kernels::pool::{
     AvgPool, MaxPool, adaptive_avg_pool_backward, adaptive_avg_pool_forward, max_pool_backward,
@@ -421,4 +421,144 @@ fn empty() {
     upsample_forward(&p, &[], &mut none);
     let p = Gate { n: 0, h: 3, w: 3, c: 2, mh: 4, mw: 4 };
     gate_forward(&p, &[], &[], &[], &[], &mut none);
+}
+
+#[test]
+fn masked_activations() {
+    let mut r = Random::new(5);
+    let len = 40_001;
+    let (sum, residual, g) = (r.normal(len), r.normal(len), r.normal(len));
+    for act in ACTS {
+        for residual in [None, Some(&residual[..])] {
+            let before: Vec<f32> = match residual {
+                None => sum.clone(),
+                Some(r) => sum.iter().zip(r).map(|(a, b)| a + b).collect(),
+            };
+            let (mut y0, mut d0) = (nan(len), nan(len));
+            naive::activate(&before, act, &mut y0);
+            naive::activate_backward(&g, &y0, act, &mut d0);
+            at_every_level(|_| {
+                let (mut y, mut d, mut mask) = (sum.clone(), nan(len), vec![7; len]);
+                activate_masking(&mut y, residual, act, &mut mask);
+                mask_backward(&g, &mask, act, &mut d);
+                assert_eq!(y, y0, "{act:?}");
+                assert_eq!(d, d0, "{act:?}");
+                let mut y = sum.clone();
+                add(&mut y, residual.unwrap_or(&sum));
+                let expected = sum.iter().zip(residual.unwrap_or(&sum)).map(|(a, b)| a + b);
+                assert!(y.iter().copied().eq(expected));
+            });
+        }
+    }
+}
+
+/// Both norms of a block against the norms one by one, with the gradients of the two added.
+#[test]
+fn two_norms() {
+    use dyntta_kernels::two_norms::{Maps, Norm, both_backward, both_moments, normalise};
+    let eps = 1e-5;
+    for [n, h, w, c] in SHAPES {
+        // One value has no spread: what is left is rounding, magnified.
+        if h * w < 4 {
+            continue;
+        }
+        for (act, fixed) in [
+            (Activation::Identity, false),
+            (Activation::LeakyRelu(0.01), false),
+            (Activation::LeakyRelu(0.01), true),
+        ] {
+            let mut r = Random::new((n * h * w * c) as u64 + 9);
+            let len = n * h * w * c;
+            let x: Vec<f32> = r.normal(len).iter().map(|v| v * 0.5 + 1.0).collect();
+            let (ga, gb, gamma, beta) = (r.normal(len), r.normal(len), r.normal(c), r.normal(c));
+
+            let [mut mean, mut var, mut inv] = [(); 3].map(|()| nan(c));
+            let [mut imean, mut iinv] = [(); 2].map(|()| nan(n * c));
+            let [mut ya, mut yb, mut dxa, mut dxb] = [(); 4].map(|()| nan(len));
+            let (mut dgamma, mut dbeta) = (nan(c), nan(c));
+            naive::batch_norm_forward(
+                &x, &gamma, &beta, eps, None, act, &mut ya, &mut mean, &mut var, &mut inv,
+            );
+            naive::instance_norm_forward(&x, n, c, eps, act, &mut yb, &mut imean, &mut iinv);
+            let (fixed_mean, fixed_inv) = (r.normal(c), vec![1.7; c]);
+            if fixed {
+                let scale: Vec<f32> = gamma.iter().zip(&fixed_inv).map(|(g, i)| g * i).collect();
+                let shift: Vec<f32> = (0..c).map(|k| beta[k] - fixed_mean[k] * scale[k]).collect();
+                naive::affine_forward(&x, &scale, &shift, None, act, &mut ya);
+                naive::affine_backward(&ga, &ya, &scale, act, &mut dxa, None);
+            } else {
+                naive::batch_norm_backward(
+                    &ga,
+                    &ya,
+                    &x,
+                    &gamma,
+                    &mean,
+                    &inv,
+                    act,
+                    &mut dxa,
+                    &mut dgamma,
+                    &mut dbeta,
+                    None,
+                );
+            }
+            naive::instance_norm_backward(&gb, &yb, &x, n, c, &imean, &iinv, act, &mut dxb);
+            let dx0: Vec<f32> = dxa.iter().zip(&dxb).map(|(a, b)| a + b).collect();
+
+            at_every_level(|level| {
+                let what = format!("{n}x{h}x{w}x{c} {act:?} fixed {fixed} {level:?}");
+                let maps = Maps { n, pixels: h * w, c };
+                let [mut m, mut v] = [(); 2].map(|()| nan(n * c));
+                let [mut bm, mut bv] = [(); 2].map(|()| nan(c));
+                both_moments(maps, &x, [&mut m, &mut v], [&mut bm, &mut bv]);
+                close(&m, &imean, &what);
+                close(&bm, &mean, &what);
+                close(&bv, &var, &what);
+                let images: Vec<f32> = v.iter().map(|v| 1.0 / (v + eps).sqrt()).collect();
+                close_to(&images, &iinv, 1e-5, &what);
+                let (bm, batch) = if fixed { (&fixed_mean, &fixed_inv) } else { (&mean, &inv) };
+                let a = Norm { mean: bm, inv_std: batch, gamma: &gamma, beta: &beta, fixed };
+                let b = Norm { mean: &imean, inv_std: &iinv, gamma: &[], beta: &[], fixed: false };
+                for (norm, expected) in [(a, &ya), (b, &yb)] {
+                    let mut y = nan(len);
+                    normalise(maps, &x, &norm, act, &mut y);
+                    close_to(&y, expected, output_tolerance(norm.inv_std), &what);
+                }
+                let (mut dx, mut dg, mut db) = (ga.clone(), nan(c), nan(c));
+                both_backward(maps, &mut dx, &gb, &x, &a, &b, act, &mut dg, &mut db);
+                close_to(&dx, &dx0, 2e-5, &what);
+                if !fixed {
+                    close_to(&dg, &dgamma, 2e-5, &what);
+                    close_to(&db, &dbeta, 2e-5, &what);
+                }
+            });
+        }
+    }
+}
+
+#[test]
+fn join_and_split() {
+    use dyntta_kernels::join::{Join, join, split};
+    for [n, h, w, c, oh, ow, oc] in
+        [[2, 5, 7, 3, 4, 6, 2], [1, 1, 1, 1, 1, 1, 1], [3, 4, 4, 32, 4, 4, 64], [1, 3, 2, 5, 0, 0, 4]]
+    {
+        let p = Join { n, h, w, c, oh, ow, oc };
+        let mut r = Random::new((h * w * c) as u64);
+        let (a, b) = (r.normal(n * h * w * c), r.normal(n * oh * ow * oc));
+        let mut expected = Vec::new();
+        for i in 0..n * h * w {
+            let (image, y, x) = (i / (h * w), i / w % h, i % w);
+            expected.extend_from_slice(&a[i * c..(i + 1) * c]);
+            let at = ((image * oh + y) * ow + x) * oc;
+            let inside = y < oh && x < ow;
+            expected.extend((0..oc).map(|k| if inside { b[at + k] } else { 0.0 }));
+        }
+        at_every_level(|level| {
+            let mut y = nan(expected.len());
+            join(&p, &a, &b, &mut y);
+            assert_eq!(y, expected, "{p:?} {level:?}");
+            let (mut da, mut db) = (nan(a.len()), nan(b.len()));
+            split(&p, &y, &mut da, &mut db);
+            assert!(da == a && db == b, "{p:?} {level:?}");
+        });
+    }
 }

@@ -180,7 +180,7 @@ impl BatchNorm {
                 let [n, h, w, _] = x.dims();
                 let (y, mean, variance) =
                     ops::batch_norm(x, self.weight.val(), self.bias.val(), EPSILON, slope);
-                self.update(mean, variance, (n * h * w) as f64);
+                self.update(mean, variance, n * h * w);
                 y
             }
             Mode::Eval | Mode::Frozen => {
@@ -197,7 +197,14 @@ impl BatchNorm {
         (scale, shift)
     }
 
-    fn update(&self, mean: Tensor<1>, variance: Tensor<1>, count: f64) {
+    /// Running mean and variance.
+    pub(crate) fn running(&self) -> (Tensor<1>, Tensor<1>) {
+        (self.running_mean.value_sync(), self.running_var.value_sync())
+    }
+
+    /// Moves the running statistics towards those of a batch of `count` values a channel (biased variance).
+    pub(crate) fn update(&self, mean: Tensor<1>, variance: Tensor<1>, count: usize) {
+        let count = count as f64;
         // The running variance is the unbiased one, as in PyTorch; one value has none.
         let variance = variance.mul_scalar(count / (count - 1.0).max(1.0));
         for (running, new) in [(&self.running_mean, mean), (&self.running_var, variance)] {

@@ -7,6 +7,7 @@ use burn::tensor::Tensor;
 use crate::init::Init;
 use crate::layers::{BatchNorm, Conv2d, ConvInit, EPSILON, LEAKY_RELU, Linear, Mode};
 use crate::ops;
+use crate::ops::branches::BranchGate;
 
 /// The gate looks at a grid of this many cells a side.
 const CELLS: usize = 4;
@@ -41,11 +42,18 @@ impl SelectiveConv {
     }
 
     fn forward(&self, x: Tensor<4>, mode: Mode) -> Tensor<4> {
-        let a = self.conv_a.forward(self.bn.forward(x.clone(), mode, LEAKY_RELU));
-        let b = self.conv_b.forward(ops::instance_norm(x, EPSILON, LEAKY_RELU));
-        let [n, _, _, c] = a.dims();
+        let fixed = (mode != Mode::Train).then(|| self.bn.running());
+        let affine = [self.bn.weight.val(), self.bn.bias.val()];
+        let weights = [self.conv_a.weight.val(), self.conv_b.weight.val()];
+        let count = x.dims()[..3].iter().product();
+        let (both, (mean, variance)) = ops::branches(x, affine, fixed, weights, EPSILON, LEAKY_RELU);
+        if mode == Mode::Train {
+            self.bn.update(mean, variance, count);
+        }
+        let gate = BranchGate::new(both);
+        let pooled = gate.pool(CELLS);
+        let [n, _, _, c] = pooled.dims();
         // The weights flatten channel first.
-        let pooled = ops::adaptive_avg_pool(a.clone() + b.clone(), CELLS);
         let pooled = pooled.permute([0, 3, 1, 2]).reshape([n, c * CELLS * CELLS]);
         let hidden = burn::tensor::activation::relu(self.squeeze.forward(pooled));
         let logits_a = self.attend_a.forward(hidden.clone());
@@ -54,7 +62,7 @@ impl SelectiveConv {
         let share = burn::tensor::activation::sigmoid(logits_a - logits_b);
         let map = |t: Tensor<2>| t.reshape([n, c, CELLS, CELLS]).permute([0, 2, 3, 1]);
         let rest = share.clone().neg().add_scalar(1.0);
-        ops::gate(a, b, map(share), map(rest))
+        gate.blend(map(share), map(rest))
     }
 }
 
@@ -93,28 +101,8 @@ impl SkUnet {
         let full = self.stem.forward(image.clone());
         let half = self.down1.forward(ops::max_pool(full.clone(), 2, 2, 0), mode);
         let quarter = self.down2.forward(ops::max_pool(half.clone(), 2, 2, 0), mode);
-        let half = self.up1.forward(join(half, quarter), mode);
-        let full = self.up2.forward(join(full, half), mode);
+        let half = self.up1.forward(ops::join_doubled(half, quarter), mode);
+        let full = self.up2.forward(ops::join_doubled(full, half), mode);
         image + self.head.forward(full)
     }
-}
-
-/// The fine map beside the coarse one, doubled in size and padded with zeros (less before than after) to fit.
-fn join(fine: Tensor<4>, coarse: Tensor<4>) -> Tensor<4> {
-    let [n, h, w, _] = fine.dims();
-    let [_, ch, cw, c] = coarse.dims();
-    let mut coarse = ops::upsample_to(coarse, 2 * ch, 2 * cw);
-    for (dim, gap) in [(1, h - 2 * ch), (2, w - 2 * cw)] {
-        // Poolings of two drop at most one pixel, which goes after: ⌊1/2⌋ = 0 before.
-        if gap > 0 {
-            let mut shape = [n, h, w, c];
-            shape[dim] = gap;
-            if dim == 1 {
-                shape[2] = 2 * cw;
-            }
-            let zeros = Tensor::zeros(shape, &coarse.device().without_autodiff());
-            coarse = Tensor::cat(vec![coarse, zeros], dim);
-        }
-    }
-    Tensor::cat(vec![fine, coarse], 3)
 }

@@ -130,16 +130,78 @@ fn sums_pools_and_resampling() {
     }
 }
 
+/// A selective block's branches and gate, as the SK-UNet puts them together: the pooled branches steer the gate.
 #[test]
-fn gate() {
-    for [n, h, w, c] in SIZES {
-        let a = random("a", [n, h, w, c], &autodiff());
-        let b = random("b", [n, h, w, c], &autodiff());
-        let map_a = random("map_a", [n, 4, 4, c], &autodiff());
-        let map_b = random("map_b", [n, 4, 4, c], &autodiff());
-        let [native, plain] =
-            [native::gate, plain::gate].map(|f| f(a.clone(), b.clone(), map_a.clone(), map_b.clone()));
-        compare("gate", native, plain, &[grad!(a), grad!(b), grad!(map_a), grad!(map_b)]);
+fn branches_and_their_gate() {
+    use dyntta_nn::ops::branches::{BranchGate, branches};
+
+    for [n, h, w, c] in [[2, 9, 7, 3], [1, 8, 8, 16], [3, 5, 6, 33], [4, 4, 4, 64]] {
+        let x = random("x", [n, h, w, c], &autodiff());
+        let gamma = random("gamma", [c], &autodiff());
+        let beta = random("beta", [c], &autodiff());
+        let a = random("a", [5, c, 3, 3], &autodiff());
+        let b = random("b", [5, c, 3, 3], &autodiff());
+        let fixed = [0, 1].map(|i| random(["mean", "variance"][i], [c], &Device::flex()).abs());
+        for fixed in [None, Some((fixed[0].clone(), fixed[1].clone()))] {
+            let [native, plain] = [branches, plain::branches].map(|f| {
+                let affine = [gamma.clone(), beta.clone()];
+                f(x.clone(), affine, fixed.clone(), [a.clone(), b.clone()], 1e-5, 0.01)
+            });
+            for (a, b) in [(native.1.0, plain.1.0), (native.1.1, plain.1.1)] {
+                for (a, b) in values(a).iter().zip(values(b)) {
+                    assert!((a - b).abs() < 1e-5, "statistics {a} and {b}");
+                }
+            }
+            let share = |pooled: Tensor<4>| burn::tensor::activation::sigmoid(pooled);
+            let rest = |share: Tensor<4>| share.neg().add_scalar(1.0);
+            let gate = BranchGate::new(native.0);
+            let map = share(gate.pool(4));
+            let native = gate.blend(map.clone(), rest(map));
+            let [one, other] = [0, 1].map(|i| plain.0.clone().narrow(0, i, 1).reshape([n, h, w, 5]));
+            let map = share(plain::adaptive_avg_pool(one.clone() + other.clone(), 4));
+            let plain = plain::gate(one, other, map.clone(), rest(map));
+            let wanted: [Gradient<'_>; 5] = [grad!(x), grad!(gamma), grad!(beta), grad!(a), grad!(b)];
+            compare("branches and gate", native, plain, &wanted);
+        }
+    }
+}
+
+#[test]
+fn joined_maps() {
+    use dyntta_nn::ops::branches::join_doubled;
+
+    for [n, h, w, c, ch, cw] in [[2, 9, 7, 3, 4, 3], [1, 8, 8, 16, 4, 4], [1, 2, 3, 2, 1, 1]] {
+        let fine = random("fine", [n, h, w, c], &autodiff());
+        let coarse = random("coarse", [n, ch, cw, 5], &autodiff());
+        let [native, plain] = [join_doubled, plain::join_doubled].map(|f| f(fine.clone(), coarse.clone()));
+        compare("join", native, plain, &[grad!(fine), grad!(coarse)]);
+    }
+}
+
+#[test]
+fn frozen_convolution() {
+    use dyntta_nn::ops::frozen::{FrozenConv, frozen_conv};
+    use std::sync::Arc;
+
+    for (cin, cout, k, stride, slope) in [(3, 5, 3, 1, 0.0), (16, 32, 1, 2, 1.0), (7, 3, 3, 2, 0.01)] {
+        let device = Device::flex();
+        let (n, h, w, pad) = (2, 9, 7, k / 2);
+        let x = random("x", [n, h, w, cin], &autodiff());
+        let weight = random("weight", [cout, cin, k, k], &device);
+        let scale = random("scale", [cout], &device);
+        let shift = random("shift", [cout], &device);
+        let folded = || {
+            let y = plain::conv2d(x.clone(), weight.clone(), None, stride, pad);
+            plain::affine(y, scale.clone(), shift.clone(), 1.0)
+        };
+        let shortcut = random("shortcut", folded().dims(), &autodiff());
+        let frozen = FrozenConv::new(weight.clone(), stride, pad, Some(scale.clone()), Some(shift.clone()));
+        let frozen = Arc::new(frozen);
+        let native = frozen_conv(x.clone(), &frozen, None, slope);
+        compare("frozen", native, plain::leaky_relu(folded(), slope), &[grad!(x)]);
+        let native = frozen_conv(x.clone(), &frozen, Some(shortcut.clone()), slope);
+        let plain = plain::leaky_relu(folded() + shortcut.clone(), slope);
+        compare("frozen with a shortcut", native, plain, &[grad!(x), grad!(shortcut)]);
     }
 }
 

@@ -12,34 +12,52 @@ use super::memory::Buffer;
 use super::native::{activation, nhwc};
 use super::plain;
 
-/// Fixed weights `[cout, cin, kh, kw]` and a bias `[cout]`, ready for use.
+/// Fixed weights `[cout, cin, kh, kw]`, and what is done to every channel of the result.
 pub struct FrozenConv {
     /// Without the sizes of the input.
     on: Conv2d,
-    weight: Vec<f32>,
+    weight: Tensor<4>,
+    scale: Option<Vec<f32>>,
     bias: Vec<f32>,
     forward: OnceLock<PackedWeights>,
     backward: OnceLock<PackedTransposed>,
 }
 
+fn values<const D: usize>(tensor: &Tensor<D>) -> Vec<f32> {
+    tensor.to_data().try_to_vec().expect("weights are f32")
+}
+
 impl FrozenConv {
     /// The convolution with `weight`, stride and zero padding as given, and then `v · scale + shift` by channel.
-    pub fn new(weight: Tensor<4>, stride: usize, pad: usize, scale: Option<Tensor<1>>, shift: Option<Tensor<1>>) -> Self {
+    pub fn new(
+        weight: Tensor<4>,
+        stride: usize,
+        pad: usize,
+        scale: Option<Tensor<1>>,
+        shift: Option<Tensor<1>>,
+    ) -> Self {
         let [cout, cin, kh, kw] = weight.dims();
-        let values = |t: TensorData| t.try_to_vec::<f32>().expect("weights are f32");
-        let mut weight = values(weight.without_autodiff().into_data());
-        if let Some(scale) = scale {
-            let scale = values(scale.without_autodiff().into_data());
+        let on = Conv2d { n: 0, h: 0, w: 0, cin, cout, kh, kw, stride, pad };
+        Self {
+            on,
+            weight: weight.without_autodiff(),
+            scale: scale.map(|s| values(&s.without_autodiff())),
+            bias: shift.map_or_else(|| vec![0.0; cout], |s| values(&s.without_autodiff())),
+            forward: OnceLock::new(),
+            backward: OnceLock::new(),
+        }
+    }
+
+    /// The weights with the scale in them.
+    fn folded(&self) -> Vec<f32> {
+        let mut weight = values(&self.weight);
+        if let Some(scale) = &self.scale {
+            let Conv2d { cin, kh, kw, .. } = self.on;
             for (weights, scale) in weight.chunks_exact_mut(cin * kh * kw).zip(scale) {
                 weights.iter_mut().for_each(|w| *w *= scale);
             }
         }
-        let bias = match shift {
-            Some(shift) => values(shift.without_autodiff().into_data()),
-            None => vec![0.0; cout],
-        };
-        let on = Conv2d { n: 0, h: 0, w: 0, cin, cout, kh, kw, stride, pad };
-        Self { on, weight, bias, forward: OnceLock::new(), backward: OnceLock::new() }
+        weight
     }
 
     fn on(&self, x: &View<'_>) -> Conv2d {
@@ -67,7 +85,7 @@ pub fn frozen_conv(
     if !is_native(&x) {
         let device = x.device().without_autodiff();
         let Conv2d { cout, cin, kh, kw, stride, pad, .. } = conv.on;
-        let weight = Tensor::from_data(TensorData::new(conv.weight.clone(), [cout, cin, kh, kw]), &device);
+        let weight = Tensor::from_data(TensorData::new(conv.folded(), [cout, cin, kh, kw]), &device);
         let bias = Tensor::from_data(TensorData::new(conv.bias.clone(), [cout]), &device);
         let y = plain::conv2d(x, weight, Some(bias), stride, pad);
         return plain::leaky_relu(shortcut.map_or(y.clone(), |s| y + s), slope);
@@ -92,7 +110,7 @@ impl Function for Frozen {
         let conv = &*self.conv;
         let on = conv.on(&inputs[0]);
         let mut y = Buffer::stale(on.output_len());
-        let packed = conv.forward.get_or_init(|| conv::pack_forward(&conv.on, &conv.weight));
+        let packed = conv.forward.get_or_init(|| conv::pack_forward(&conv.on, &conv.folded()));
         conv::forward_packed(&on, inputs[0].data, packed, Some(&conv.bias), &mut y);
         let shape = vec![on.n, on.out_h(), on.out_w(), on.cout];
         let shortcut = inputs.get(1).map(|v| v.data);
@@ -119,7 +137,7 @@ impl Function for Frozen {
         });
         let dx = context.wanted[0].then(|| {
             let mut dx = Buffer::stale(on.input_len());
-            let packed = conv.backward.get_or_init(|| conv::pack_backward_input(&conv.on, &conv.weight));
+            let packed = conv.backward.get_or_init(|| conv::pack_backward_input(&conv.on, &conv.folded()));
             conv::backward_input_packed(&on, inner.as_deref().unwrap_or(context.grad), packed, &mut dx);
             dx
         });

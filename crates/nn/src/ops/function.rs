@@ -102,10 +102,10 @@ pub trait Function: Debug + Send + Sync + 'static {
     fn backward(&self, context: &Context<'_>) -> Vec<Gradient>;
 }
 
-/// Runs `function` on up to four float tensors.
+/// Runs `function` on up to five float tensors.
 ///
 /// # Panics
-/// If the tensors are not on the CPU backend ([`is_native`]), or there are none or more than four.
+/// If the tensors are not on the CPU backend ([`is_native`]), or there are none or more than five.
 pub fn apply<const D: usize>(function: impl Function, inputs: Vec<Erased>) -> Tensor<D> {
     let function: Arc<dyn Function> = Arc::new(function);
     let mut inputs = inputs.into_iter().map(|e| e.0);
@@ -116,7 +116,8 @@ pub fn apply<const D: usize>(function: impl Function, inputs: Vec<Erased>) -> Te
         2 => Dispatch::apply2(next(), next(), function),
         3 => Dispatch::apply3(next(), next(), next(), function),
         4 => Dispatch::apply4(next(), next(), next(), next(), function),
-        n => panic!("a function takes one to four tensors, not {n}"),
+        5 => Dispatch::apply5(next(), next(), next(), next(), next(), function),
+        n => panic!("a function takes one to five tensors, not {n}"),
     })
 }
 
@@ -151,6 +152,14 @@ trait Functions: Backend {
         d: FloatTensor<Self>,
         function: Arc<dyn Function>,
     ) -> FloatTensor<Self>;
+    fn apply5(
+        a: FloatTensor<Self>,
+        b: FloatTensor<Self>,
+        c: FloatTensor<Self>,
+        d: FloatTensor<Self>,
+        e: FloatTensor<Self>,
+        function: Arc<dyn Function>,
+    ) -> FloatTensor<Self>;
 }
 
 impl Functions for Flex {
@@ -175,6 +184,17 @@ impl Functions for Flex {
     ) -> FlexTensor {
         run(&*function, [a, b, c, d]).1
     }
+
+    fn apply5(
+        a: FlexTensor,
+        b: FlexTensor,
+        c: FlexTensor,
+        d: FlexTensor,
+        e: FlexTensor,
+        function: Arc<dyn Function>,
+    ) -> FlexTensor {
+        run(&*function, [a, b, c, d, e]).1
+    }
 }
 
 type Tracked = FloatTensor<Autodiff<Flex>>;
@@ -194,6 +214,17 @@ impl<C: CheckpointStrategy> Functions for Autodiff<Flex, C> {
 
     fn apply4(a: Tracked, b: Tracked, c: Tracked, d: Tracked, function: Arc<dyn Function>) -> Tracked {
         record::<C, 4>(function, [a, b, c, d])
+    }
+
+    fn apply5(
+        a: Tracked,
+        b: Tracked,
+        c: Tracked,
+        d: Tracked,
+        e: Tracked,
+        function: Arc<dyn Function>,
+    ) -> Tracked {
+        record::<C, 5>(function, [a, b, c, d, e])
     }
 }
 

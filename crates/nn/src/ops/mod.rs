@@ -4,6 +4,7 @@
 //! of Burn's tensor operations ([`plain`]). The two agree to rounding; the tests hold them against each other.
 
 pub mod blend;
+pub mod branches;
 pub mod frozen;
 pub mod function;
 pub mod memory;
@@ -11,6 +12,7 @@ pub mod native;
 pub mod optimizer;
 pub mod plain;
 
+use branches::Statistics;
 use burn::tensor::{Tensor, s};
 use function::is_native;
 
@@ -91,11 +93,29 @@ pub fn upsample_to(x: Tensor<4>, out_h: usize, out_w: usize) -> Tensor<4> {
     run(x, out_h, out_w)
 }
 
-/// `a · map_a + b · map_b`, the maps (`[n, 4, 4, c]`, any grid) spread over the image by nearest neighbour:
-/// row y takes cell `⌊y · (4 / h)⌋`, in single precision as PyTorch does.
-pub fn gate(a: Tensor<4>, b: Tensor<4>, map_a: Tensor<4>, map_b: Tensor<4>) -> Tensor<4> {
-    let run = if is_native(&a) { native::gate } else { plain::gate };
-    run(a, b, map_a, map_b)
+/// The two branches of a selective block: `conv(act(batch_norm(x)))` and `conv(act(instance_norm(x)))`, each with its own
+/// weights, stride 1 and padding that keeps the size; see [`batch_norm`] and [`instance_norm`].
+///
+/// `x` is `[n, h, w, c]`, `affine` the batch norm's scale and shift, `weights` two of `[cout, c, k, k]`; with `fixed`, mean
+/// and variance of every channel, those stand in for the batch's statistics. The result is `[2, n, h, w, cout]`, with mean
+/// and biased variance of the batch's channels, outside the graph.
+pub fn branches(
+    x: Tensor<4>,
+    affine: [Tensor<1>; 2],
+    fixed: Option<Statistics>,
+    weights: [Tensor<4>; 2],
+    epsilon: f64,
+    slope: f32,
+) -> (Tensor<5>, Statistics) {
+    let run = if is_native(&x) { branches::branches } else { plain::branches };
+    run(x, affine, fixed, weights, epsilon, slope)
+}
+
+/// `fine` and, behind its channels, `coarse` doubled in size ([`upsample_to`]), with zeros below and to the right of it
+/// where `fine` is larger still.
+pub fn join_doubled(fine: Tensor<4>, coarse: Tensor<4>) -> Tensor<4> {
+    let run = if is_native(&fine) { branches::join_doubled } else { plain::join_doubled };
+    run(fine, coarse)
 }
 
 /// The parameter-free shortcut of the CIFAR ResNets: every second pixel, channels padded with zeros to `channels`,

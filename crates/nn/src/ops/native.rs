@@ -4,7 +4,6 @@ use std::sync::{Arc, OnceLock};
 
 use burn::tensor::{Tensor, TensorData};
 use dyntta_kernels::act::Activation;
-use dyntta_kernels::gate::{Gate, gate_backward, gate_forward};
 use dyntta_kernels::pool::{
     AvgPool, MaxPool, adaptive_avg_pool_backward, adaptive_avg_pool_forward, max_pool_backward,
     max_pool_forward,
@@ -392,59 +391,5 @@ impl Function for Resample {
         let mut dx = Buffer::stale(self.on(&context.inputs[0]).input_len());
         upsample_backward(&self.on(&context.inputs[0]), context.grad, &mut dx);
         vec![Gradient::Of(dx)]
-    }
-}
-
-/// See [`super::gate`].
-pub fn gate(a: Tensor<4>, b: Tensor<4>, map_a: Tensor<4>, map_b: Tensor<4>) -> Tensor<4> {
-    apply(Gating, vec![a.into(), b.into(), map_a.into(), map_b.into()])
-}
-
-#[derive(Debug)]
-struct Gating;
-
-impl Gating {
-    fn on(inputs: &[View<'_>]) -> Gate {
-        let [n, h, w, c] = nhwc(&inputs[0]);
-        let [_, mh, mw, _] = nhwc(&inputs[2]);
-        Gate { n, h, w, c, mh, mw }
-    }
-}
-
-impl Function for Gating {
-    fn keeps(&self, _: &[bool]) -> Keeps {
-        Keeps { inputs: vec![true; 4], output: false }
-    }
-
-    fn forward(&self, inputs: &[View<'_>]) -> Output {
-        let mut y = Buffer::stale(inputs[0].data.len());
-        gate_forward(
-            &Self::on(inputs),
-            inputs[0].data,
-            inputs[1].data,
-            inputs[2].data,
-            inputs[3].data,
-            &mut y,
-        );
-        Output::new(inputs[0].shape.to_vec(), y)
-    }
-
-    fn backward(&self, context: &Context<'_>) -> Vec<Gradient> {
-        let [a, b, map_a, map_b] = [0, 1, 2, 3].map(|i| context.inputs[i].data);
-        let [mut da, mut db] = [(); 2].map(|()| Buffer::stale(a.len()));
-        let [mut dmap_a, mut dmap_b] = [(); 2].map(|()| Buffer::stale(map_a.len()));
-        gate_backward(
-            &Self::on(context.inputs),
-            context.grad,
-            a,
-            b,
-            map_a,
-            map_b,
-            &mut da,
-            &mut db,
-            &mut dmap_a,
-            &mut dmap_b,
-        );
-        [da, db, dmap_a, dmap_b].map(Gradient::Of).into()
     }
 }

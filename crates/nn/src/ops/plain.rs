@@ -5,6 +5,8 @@ use burn::tensor::module::{conv2d as burn_conv2d, max_pool2d as burn_max_pool2d}
 use burn::tensor::ops::{ConvOptions, MaxPoolOptions};
 use burn::tensor::{Int, Tensor, TensorData};
 
+use super::branches::Statistics;
+
 /// See [`super::conv2d`].
 pub fn conv2d(
     x: Tensor<4>,
@@ -106,7 +108,55 @@ pub fn upsample_to(x: Tensor<4>, out_h: usize, out_w: usize) -> Tensor<4> {
     resample(x, out_h, out_w, &weights(h, out_h), &weights(w, out_w))
 }
 
-/// See [`super::gate`].
+/// See [`super::branches`].
+pub fn branches(
+    x: Tensor<4>,
+    [gamma, beta]: [Tensor<1>; 2],
+    fixed: Option<Statistics>,
+    [weight_a, weight_b]: [Tensor<4>; 2],
+    epsilon: f64,
+    slope: f32,
+) -> (Tensor<5>, Statistics) {
+    let pad = weight_a.dims()[2] / 2;
+    let (a, mean, variance) = batch_norm(x.clone(), gamma.clone(), beta.clone(), epsilon, slope);
+    let a = match fixed {
+        None => a,
+        Some((mean, variance)) => {
+            let scale = gamma / variance.add_scalar(epsilon).sqrt();
+            let shift = beta - mean * scale.clone();
+            let [n, h, w, c] = x.dims();
+            let y = x.clone() * scale.reshape([1, 1, 1, c]).expand([n, h, w, c]);
+            leaky_relu(y + shift.reshape([1, 1, 1, c]), slope)
+        }
+    };
+    let b = instance_norm(x, epsilon, slope);
+    let conv = |x, weight| conv2d(x, weight, None, 1, pad);
+    (Tensor::stack(vec![conv(a, weight_a), conv(b, weight_b)], 0), (mean, variance))
+}
+
+/// Both halves of what [`branches`] gives.
+pub(super) fn halves(both: Tensor<5>) -> [Tensor<4>; 2] {
+    let [_, n, h, w, c] = both.dims();
+    [0, 1].map(|i| both.clone().narrow(0, i, 1).reshape([n, h, w, c]))
+}
+
+/// See [`super::join_doubled`].
+pub fn join_doubled(fine: Tensor<4>, coarse: Tensor<4>) -> Tensor<4> {
+    let [n, h, w, _] = fine.dims();
+    let [_, ch, cw, c] = coarse.dims();
+    let mut coarse = upsample_to(coarse, 2 * ch, 2 * cw);
+    for (dim, gap) in [(1, h - 2 * ch), (2, w - 2 * cw)] {
+        if gap > 0 {
+            let mut shape = [n, h, if dim == 1 { 2 * cw } else { w }, c];
+            shape[dim] = gap;
+            let zeros = Tensor::zeros(shape, &coarse.device().without_autodiff());
+            coarse = Tensor::cat(vec![coarse, zeros], dim);
+        }
+    }
+    Tensor::cat(vec![fine, coarse], 3)
+}
+
+/// See [`super::branches::BranchGate::blend`].
 pub fn gate(a: Tensor<4>, b: Tensor<4>, map_a: Tensor<4>, map_b: Tensor<4>) -> Tensor<4> {
     let [_, h, w, _] = a.dims();
     let [_, mh, mw, _] = map_a.dims();
