@@ -15,11 +15,6 @@ pub(crate) struct Aligned {
 }
 
 impl Aligned {
-    /// `len` zeros.
-    pub fn zeros(len: usize) -> Self {
-        Aligned { lines: vec![Line([0.0; 16]); len.div_ceil(16)], len }
-    }
-
     /// At least `len` floats, whatever is in them.
     pub fn ensure(&mut self, len: usize) -> &mut [f32] {
         if self.len < len {

@@ -10,7 +10,7 @@
 
 use crate::band::{Geometry, valid_outputs};
 use crate::micro::Kernels;
-use crate::pack::{Panels, Sum, View, pack};
+use crate::pack::{Panels, Sum, View, pack, pack_here};
 use crate::simd::{Level, level};
 use crate::{gather, planar, wgrad};
 
@@ -251,7 +251,9 @@ pub fn forward(conv: &Conv2d, x: &[f32], weight: &[f32], bias: Option<&[f32]>, y
     check_len("weight", weight.len(), conv.weight_len(), conv);
     let (g, view) = crop(conv.geometry(), conv.view());
     let kernels = Kernels::of(level());
-    gather::run(kernels, &g, x, &pack(kernels, weight, &view), bias, y);
+    let panels = pack_here(kernels, weight, &view);
+    gather::run(kernels, &g, x, &panels, bias, y);
+    panels.done();
 }
 
 /// [`forward`] with weights packed before. Runs at the SIMD level they were packed at; the same up to rounding.
@@ -298,10 +300,11 @@ pub fn backward_input(conv: &Conv2d, g: &[f32], weight: &[f32], dx: &mut [f32]) 
     let phases: Vec<(Geometry, Panels)> = (0..count)
         .filter_map(|p| conv.phase(p / conv.stride, p % conv.stride))
         .map(|(g, view)| crop(g, view))
-        .map(|(g, view)| (g, pack(kernels, weight, &view)))
+        .map(|(g, view)| (g, pack_here(kernels, weight, &view)))
         .collect();
     let passes: Vec<_> = phases.iter().map(|(g, panels)| (g.clone(), panels)).collect();
     run_backward_input(kernels, conv, g, &passes, dx);
+    phases.into_iter().for_each(|(_, panels)| panels.done());
 }
 
 /// [`backward_input`] with weights packed before. Runs at the SIMD level they were packed at; the same up to rounding.

@@ -7,6 +7,7 @@ use crate::buffer::Aligned;
 use crate::micro::Kernels;
 use crate::transpose::transpose;
 use rayon::prelude::*;
+use std::cell::RefCell;
 
 /// A block of output columns.
 #[derive(Clone, Copy, Debug)]
@@ -113,20 +114,51 @@ const SIDE: usize = 32;
 
 /// Packs `w`.
 pub(crate) fn pack(kernels: &Kernels, w: &[f32], view: &View) -> Panels {
+    pack_into(kernels, w, view, Aligned::default())
+}
+
+/// Packs `w` for the time of one call, into memory that the thread keeps: [`Panels::done`] gives it back.
+pub(crate) fn pack_here(kernels: &Kernels, w: &[f32], view: &View) -> Panels {
+    pack_into(kernels, w, view, SPARE.with_borrow_mut(Vec::pop).unwrap_or_default())
+}
+
+thread_local! {
+    static SPARE: RefCell<Vec<Aligned>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Buffers a thread keeps: as many as a gradient has phases at stride 2.
+const SPARES: usize = 4;
+
+impl Panels {
+    /// Gives the memory to the thread's next [`pack_here`].
+    pub fn done(self) {
+        SPARE.with_borrow_mut(|spare| {
+            if spare.len() < SPARES {
+                spare.push(self.data);
+            }
+        });
+    }
+}
+
+fn pack_into(kernels: &Kernels, w: &[f32], view: &View, mut data: Aligned) -> Panels {
     let k = view.k();
     let blocks = blocks(kernels.lanes, view.cols(), k);
-    let mut data = Aligned::zeros(panel_len(&blocks, k));
     let mut parts = Vec::with_capacity(blocks.len());
-    let mut rest = data.as_mut_slice();
+    let mut rest = data.ensure(panel_len(&blocks, k));
     for b in &blocks {
         let (head, tail) = rest.split_at_mut(k * b.width);
         parts.push((*b, head));
         rest = tail;
     }
     let places = view.places();
-    let one = |(b, panel): (Block, &mut [f32])| match view.sum {
-        Sum::Inputs => pack_rows(kernels, w, view, &places, &b, panel),
-        Sum::Outputs => pack_columns(kernels, w, view, &b, panel),
+    let one = |(b, panel): (Block, &mut [f32])| {
+        if b.cols < b.width {
+            panel.fill(0.0);
+        }
+        match view.sum {
+            Sum::Inputs => pack_rows(kernels, w, view, &places, &b, panel),
+            Sum::Outputs => pack_columns(kernels, w, view, &b, panel),
+        }
     };
     if k * view.cols() > 16384 {
         parts.into_par_iter().for_each(one);

@@ -3,7 +3,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::{Bytes, Tensor, TensorData};
 use dyntta_kernels::conv::{PackedTransposed, PackedWeights};
 use dyntta_kernels::{Activation, Conv2d, act, conv};
 
@@ -120,7 +120,7 @@ impl Function for Frozen {
             }
             return Output::new(shape, y);
         }
-        let mut positive = vec![0u8; y.len()];
+        let mut positive = Buffer::bytes(y.len());
         act::activate_masking(&mut y, shortcut, self.act, &mut positive);
         Output { shape, data: y, saved: Some(Arc::new(positive)) }
     }
@@ -130,7 +130,7 @@ impl Function for Frozen {
         let on = conv.on(&context.inputs[0]);
         // Before the activation; without one the output's own.
         let inner = context.saved.as_ref().map(|saved| {
-            let positive: &Vec<u8> = saved.downcast_ref().expect("saved by the forward pass");
+            let positive: &Bytes = saved.downcast_ref().expect("saved by the forward pass");
             let mut inner = Buffer::stale(context.grad.len());
             act::mask_backward(context.grad, positive, self.act, &mut inner);
             inner

@@ -43,6 +43,13 @@ impl Buffer {
         buffer
     }
 
+    /// `len` bytes: whatever is in them.
+    pub(crate) fn bytes(len: usize) -> Bytes {
+        let buffer = Self::stale(len.div_ceil(size_of::<f32>()));
+        // SAFETY: the controller's memory begins with the buffer's floats, which are initialised and no shorter.
+        unsafe { Bytes::from_controller(Box::new(buffer), len) }
+    }
+
     /// The tensor of this shape that it holds.
     pub(crate) fn into_tensor(self, shape: &[usize]) -> FlexTensor {
         let bytes = self.len * size_of::<f32>();

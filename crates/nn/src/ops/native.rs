@@ -307,16 +307,16 @@ impl Function for MaxPooling {
     fn forward(&self, inputs: &[View<'_>]) -> Output {
         let on = self.on(&inputs[0]);
         let mut y = Buffer::stale(on.output_len());
-        let mut index = vec![0u32; on.output_len()];
-        max_pool_forward(&on, inputs[0].data, &mut y, &mut index);
+        let mut index = Buffer::stale(on.output_len());
+        max_pool_forward(&on, inputs[0].data, &mut y, bytemuck::cast_slice_mut(&mut index));
         Output { shape: vec![on.n, on.out_h(), on.out_w(), on.c], data: y, saved: Some(Arc::new(index)) }
     }
 
     fn backward(&self, context: &Context<'_>) -> Vec<Gradient> {
-        let index = context.saved.as_ref().and_then(|s| s.downcast_ref::<Vec<u32>>());
+        let index = context.saved.as_ref().and_then(|s| s.downcast_ref::<Buffer>());
         let mut dx = Buffer::stale(self.on(&context.inputs[0]).input_len());
         let index = index.expect("saved by the forward pass");
-        max_pool_backward(&self.on(&context.inputs[0]), context.grad, index, &mut dx);
+        max_pool_backward(&self.on(&context.inputs[0]), context.grad, bytemuck::cast_slice(index), &mut dx);
         vec![Gradient::Of(dx)]
     }
 }
