@@ -7,11 +7,16 @@
 //! Lengths are checked: a slice that does not fit the shape is a bug of the caller and panics.
 
 pub mod act;
+mod axis;
 mod band;
 mod buffer;
+mod columns;
 pub mod conv;
+mod depthwise;
 pub mod gate;
 mod gather;
+pub mod grouped;
+mod lanewise;
 pub mod layout;
 mod micro;
 pub mod naive;
@@ -27,3 +32,4 @@ mod wgrad;
 
 pub use act::Activation;
 pub use conv::Conv2d;
+pub use grouped::GroupedConv2d;
