@@ -55,7 +55,9 @@ impl Axis {
         let phase = |r: usize| {
             let shift = |k: usize| (r + self.pad_before) as isize - (k * self.dilation) as isize;
             let stride = self.stride as isize;
+            // Backwards, so that inputs come in order.
             let taps = (0..self.kernel)
+                .rev()
                 .filter(|k| shift(*k).rem_euclid(stride) == 0)
                 .map(|k| (k, shift(k).div_euclid(stride)))
                 .collect();
@@ -76,11 +78,12 @@ impl Phase {
             let at = (j * self.in_step) as isize;
             let inside = self.taps.iter().filter(|t| (0..size as isize).contains(&(at + t.1)));
             let taps: Vec<_> = inside.map(|t| (t.0, (at + t.1) as usize)).collect();
-            if let Some(run) = runs.last_mut() {
-                if run.taps.iter().map(|t| t.0).eq(taps.iter().map(|t| t.0)) {
+            match runs.last_mut() {
+                Some(run) if run.taps.iter().map(|t| t.0).eq(taps.iter().map(|t| t.0)) => {
                     run.count = j - start + 1;
                     continue;
                 }
+                _ => {}
             }
             start = j;
             let first = self.first + j * self.step;

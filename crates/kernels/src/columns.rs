@@ -106,12 +106,12 @@ impl Pass {
         }
     }
 
-    /// Runs of the taps whose columns for `pixels` pixels fit, and the floats from one pixel to the next: an odd number of
-    /// cache lines.
+    /// Runs of the taps whose columns for `pixels` pixels fit (an empty one where there are no taps), and the floats from one
+    /// pixel to the next: an odd number of cache lines.
     fn tap_runs(&self, pixels: usize) -> (Vec<Range<usize>>, usize) {
         let n = self.taps.len();
         let fit = (COPY_FLOATS / (pixels * self.red)).clamp(1, n.max(1));
-        let count = n.div_ceil(fit);
+        let count = n.div_ceil(fit).max(1);
         let ld = ((fit * self.red).div_ceil(16) | 1) * 16;
         ((0..count).map(|i| i * n / count..(i + 1) * n / count).collect(), ld)
     }
@@ -180,8 +180,7 @@ fn run(
             let buffer = s.band.ensure(range.len() * ld);
             for group in part * conv.groups / group_parts..(part + 1) * conv.groups / group_parts {
                 let panels = &panels[group];
-                // Without taps there is still the bias to write.
-                for taps in if runs.is_empty() { &[0..0][..] } else { &runs[..] } {
+                for taps in &runs {
                     pass.copy(x, range.clone(), taps.clone(), group, buffer, ld);
                     for block in &panels.blocks {
                         let tiles = Tiles {

@@ -25,6 +25,7 @@ pub mod optimizer;
 mod pack;
 mod planar;
 pub mod pool;
+pub mod pool2d;
 pub mod simd;
 mod transpose;
 pub mod upsample;

@@ -2,12 +2,13 @@
 
 use crate::act::Activation;
 use crate::gate::Gate;
-use crate::pool::{AvgPool, MaxPool};
 use crate::upsample::Upsample;
 
 mod conv;
+mod pool;
 
 pub use conv::*;
+pub use pool::*;
 
 fn to_f32(from: &[f64], to: &mut [f32]) {
     assert_eq!(from.len(), to.len());
@@ -224,90 +225,6 @@ pub fn instance_norm_backward(
     dx: &mut [f32],
 ) {
     norm_backward(g, y, x, n, &vec![1.0; c], mean, inv_std, a, dx);
-}
-
-/// [`crate::pool::max_pool_forward`].
-pub fn max_pool_forward(p: &MaxPool, x: &[f32], y: &mut [f32], index: &mut [u32]) {
-    let mut out = 0;
-    for n in 0..p.n {
-        for oy in 0..p.out_h() {
-            for ox in 0..p.out_w() {
-                for c in 0..p.c {
-                    let mut best: Option<(f32, usize)> = None;
-                    for ky in 0..p.k {
-                        for kx in 0..p.k {
-                            let (iy, ix) = (oy * p.stride + ky, ox * p.stride + kx);
-                            if iy < p.pad || iy >= p.h + p.pad || ix < p.pad || ix >= p.w + p.pad {
-                                continue;
-                            }
-                            let at = (iy - p.pad) * p.w + ix - p.pad;
-                            let v = x[(n * p.h * p.w + at) * p.c + c];
-                            if best.is_none_or(|b| v > b.0 || v.is_nan()) {
-                                best = Some((v, at));
-                            }
-                        }
-                    }
-                    let (v, at) = best.expect("every window has an input");
-                    (y[out], index[out]) = (v, at as u32);
-                    out += 1;
-                }
-            }
-        }
-    }
-}
-
-/// [`crate::pool::max_pool_backward`].
-pub fn max_pool_backward(p: &MaxPool, g: &[f32], index: &[u32], dx: &mut [f32]) {
-    let mut sum = vec![0.0f64; p.input_len()];
-    let image = p.out_h() * p.out_w() * p.c;
-    for (i, g) in g.iter().enumerate() {
-        sum[(i / image * p.h * p.w + index[i] as usize) * p.c + i % p.c] += f64::from(*g);
-    }
-    to_f32(&sum, dx);
-}
-
-/// Calls `f(output, input, area)` for every pair of pixels an average pool joins.
-fn each_average(p: &AvgPool, mut f: impl FnMut(usize, usize, f64)) {
-    let span = |o: usize, out: usize, size: usize| {
-        let lo = (o as f64 * size as f64 / out as f64).floor() as usize;
-        let hi = ((o + 1) as f64 * size as f64 / out as f64).ceil() as usize;
-        lo..hi
-    };
-    for n in 0..p.n {
-        for oy in 0..p.oh {
-            for ox in 0..p.ow {
-                let (ys, xs) = (span(oy, p.oh, p.h), span(ox, p.ow, p.w));
-                let area = (ys.len() * xs.len()) as f64;
-                for y in ys {
-                    for x in xs.clone() {
-                        f((n * p.oh + oy) * p.ow + ox, (n * p.h + y) * p.w + x, area);
-                    }
-                }
-            }
-        }
-    }
-}
-
-/// [`crate::pool::adaptive_avg_pool_forward`].
-pub fn adaptive_avg_pool_forward(p: &AvgPool, x: &[f32], y: &mut [f32]) {
-    let mut sum = vec![0.0f64; p.output_len()];
-    each_average(p, |o, i, area| {
-        for c in 0..p.c {
-            sum[o * p.c + c] += f64::from(x[i * p.c + c]) / area;
-        }
-    });
-    to_f32(&sum, y);
-}
-
-/// [`crate::pool::adaptive_avg_pool_backward`].
-pub fn adaptive_avg_pool_backward(p: &AvgPool, g: &[f32], dx: &mut [f32]) {
-    let mut sum = vec![0.0f64; p.input_len()];
-    each_average(p, |o, i, area| {
-        for c in 0..p.c {
-            sum[i * p.c + c] += f64::from(g[o * p.c + c]) / area;
-        }
-    });
-    to_f32(&sum, dx);
 }
 
 /// Calls `f(output, input, weight)` for every pair of pixels a bilinear resize joins.
