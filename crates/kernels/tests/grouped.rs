@@ -114,6 +114,34 @@ fn any_shape() {
     }
 }
 
+/// Whole numbers through PyTorch's `conv2d`, after its `pad`.
+#[test]
+fn values_are_pytorchs() {
+    let c = GroupedConv2d {
+        n: 1,
+        h: 4,
+        w: 5,
+        cin: 4,
+        cout: 6,
+        groups: 2,
+        kh: 2,
+        kw: 3,
+        stride: [2, 1],
+        pad: [1, 0, 2, 1],
+        dilation: [1, 2],
+    };
+    let x: Vec<f32> = (0..c.input_len()).map(|i| (i * 7 % 11) as f32 - 5.0).collect();
+    let w: Vec<f32> = (0..c.weight_len()).map(|i| (i * 5 % 7) as f32 - 3.0).collect();
+    let expected = [
+        1.0, -4.0, -2.0, -36.0, 20.0, 6.0, 8.0, 7.0, -8.0, 20.0, -10.0, -5.0, 7.0, -18.0, 20.0, 7.0, 1.0,
+        -5.0, 6.0, -1.0, 27.0, -25.0, 4.0, 19.0, -24.0, 24.0, -26.0, 2.0, 6.0, -4.0, 0.0, -4.0, 6.0, -10.0,
+        16.0, -14.0,
+    ];
+    let mut y = vec![0.0; c.output_len()];
+    grouped::forward(&c, &x, &w, None, &mut y);
+    assert_eq!(y, expected);
+}
+
 /// A kernel that does not fit leaves no output, and no gradient; neither do an empty batch and no channels.
 #[test]
 fn nothing_to_do() {
