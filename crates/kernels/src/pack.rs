@@ -194,9 +194,12 @@ fn pack_columns(kernels: &Kernels, w: &[f32], view: &View, b: &Block, panel: &mu
 }
 
 /// Runs of columns the planar kernel does at a time.
-pub(crate) fn planar_runs(kernels: &Kernels, cols: usize) -> Vec<(usize, usize)> {
+pub(crate) fn planar_runs(
+    kernels: &Kernels,
+    cols: usize,
+) -> impl Iterator<Item = (usize, usize)> + Clone + use<> {
     let count = cols.div_ceil(kernels.wide_rows());
-    (0..count).map(|i| (i * cols / count, (i + 1) * cols / count)).collect()
+    (0..count).map(move |i| (i * cols / count, (i + 1) * cols / count))
 }
 
 /// For each run of columns, each summed channel and each tap: the run's weights.

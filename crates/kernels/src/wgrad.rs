@@ -4,7 +4,7 @@
 //! channels that the vector had better run along the input), and `exact` (images so small that the border costs more than
 //! a list of pixels for each tap).
 
-use crate::band::{BAND_SLACK, Band, Geometry, TASKS, valid_outputs};
+use crate::band::{BAND_SLACK, Band, Bands, Geometry, TASKS, valid_outputs};
 use crate::buffer::{Aligned, Scratch, Shared, with_scratch, with_sums};
 use crate::micro::{Kernels, MAX_COLS, Outer};
 use crate::pack::{Block, View, blocks, panel_len, planar_runs, unpack};
@@ -135,8 +135,8 @@ fn part_count(g: &Geometry, bands: usize, size: usize) -> usize {
 }
 
 /// The bands of part `i` of `parts`.
-fn part_of(bands: &[Band], i: usize, parts: usize) -> &[Band] {
-    &bands[i * bands.len() / parts..(i + 1) * bands.len() / parts]
+fn part_of(bands: Bands, i: usize, parts: usize) -> impl Iterator<Item = Band> {
+    (i * bands.len() / parts..(i + 1) * bands.len() / parts).map(move |b| bands.get(b))
 }
 
 /// Adds the partial sums, `size` floats each, to the first, in order.
@@ -191,10 +191,10 @@ fn banded(kernels: &'static Kernels, g: &Geometry, x: &[f32], grad: &[f32], view
             };
             with_scratch(|s| {
                 let mut add = false;
-                for band in part_of(&bands, part, parts) {
+                for band in part_of(bands, part, parts) {
                     let Scratch { band: buffer, extra, in_off, out_off, extra_off } = s;
-                    let (a, a_seg) = g.prepare(x, *band, buffer, in_off);
-                    g.outputs(*band, out_off);
+                    let (a, a_seg) = g.prepare(x, band, buffer, in_off);
+                    g.outputs(band, out_off);
                     each_chunk(in_off.len(), |range| {
                         for blocks in groups(columns) {
                             let copied =
@@ -229,7 +229,6 @@ fn wide(kernels: &'static Kernels, g: &Geometry, x: &[f32], grad: &[f32], view: 
     let vectors = segment.div_ceil(kernels.lanes);
     // (channels, vectors of a tile, kernel)
     let runs: Vec<_> = planar_runs(kernels, g.oc)
-        .into_iter()
         .map(|(c0, c1)| {
             let (nv, kernel) = kernels.wide_outer(c1 - c0, vectors);
             (c0..c1, nv, kernel)
@@ -247,9 +246,9 @@ fn wide(kernels: &'static Kernels, g: &Geometry, x: &[f32], grad: &[f32], view: 
         (0..parts).into_par_iter().for_each(|part| {
             with_scratch(|s| {
                 let mut add = false;
-                for band in part_of(&bands, part, parts) {
-                    let (b, b_seg) = g.prepare(x, *band, &mut s.band, &mut s.in_off);
-                    g.outputs(*band, &mut s.out_off);
+                for band in part_of(bands, part, parts) {
+                    let (b, b_seg) = g.prepare(x, band, &mut s.band, &mut s.in_off);
+                    g.outputs(band, &mut s.out_off);
                     each_chunk(s.in_off.len(), |range| {
                         for ky in 0..g.kh {
                             for (channels, nv, kernel) in &runs {
