@@ -40,6 +40,32 @@ pub(crate) struct Band {
     pub y1: usize,
 }
 
+/// The bands of a pass: `groups` of images, or `per_image` runs of rows of each.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bands {
+    n: usize,
+    oh: usize,
+    groups: usize,
+    per_image: usize,
+}
+
+impl Bands {
+    pub fn len(&self) -> usize {
+        self.groups * self.per_image
+    }
+
+    pub fn get(&self, i: usize) -> Band {
+        let Bands { n, oh, groups, per_image } = *self;
+        let (group, part) = (i / per_image, i % per_image);
+        Band {
+            n0: group * n / groups,
+            n1: (group + 1) * n / groups,
+            y0: part * oh / per_image,
+            y1: (part + 1) * oh / per_image,
+        }
+    }
+}
+
 /// Floats of padded input one task may hold: half a megabyte.
 const BAND_FLOATS: usize = 128 << 10;
 /// Floats a copied band can be read beyond its end: a tile of vectors.
@@ -118,30 +144,21 @@ impl Geometry {
     }
 
     /// The tasks, in order.
-    pub fn bands(&self) -> Vec<Band> {
+    pub fn bands(&self) -> Bands {
         let image = self.band_h(self.oh) * self.band_w() * self.ic;
-        let mut out = Vec::new();
+        let (n, oh) = (self.n, self.oh);
         if image <= BAND_FLOATS && self.n >= TASKS {
             let by_cache = BAND_FLOATS / image.max(1);
             let by_work = MIN_PIXELS.div_ceil(self.oh * self.ow).max(self.n / TASKS);
             let group = by_cache.min(by_work).clamp(1, self.n);
-            let count = self.n.div_ceil(group);
-            for i in 0..count {
-                out.push(Band { n0: i * self.n / count, n1: (i + 1) * self.n / count, y0: 0, y1: self.oh });
-            }
+            Bands { n, oh, groups: self.n.div_ceil(group), per_image: 1 }
         } else {
             let row = self.band_w() * self.ic;
             let fit = (BAND_FLOATS / row.max(1)).saturating_sub(self.kh) / self.stride + 1;
             let by_work = MIN_PIXELS.div_ceil(self.ow).max(self.n * self.oh / TASKS);
-            let count = self.oh.div_ceil(fit.min(by_work).clamp(1, self.oh));
-            for n in 0..self.n {
-                for i in 0..count {
-                    let (y0, y1) = (i * self.oh / count, (i + 1) * self.oh / count);
-                    out.push(Band { n0: n, n1: n + 1, y0, y1 });
-                }
-            }
+            let per_image = self.oh.div_ceil(fit.min(by_work).clamp(1, self.oh));
+            Bands { n, oh, groups: self.n, per_image }
         }
-        out
     }
 
     /// Makes the band's input ready: the floats to read from, and, in `off`, where in them each output pixel's first

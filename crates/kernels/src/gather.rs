@@ -1,12 +1,11 @@
 //! The sum over taps and channels that the forward pass and the gradient to the input share.
 
-use crate::band::{Band, Geometry, TASKS, valid_taps};
-use crate::buffer::{Shared, with_scratch};
+use crate::band::{Geometry, TASKS, valid_taps};
+use crate::buffer::{Shared, with_scratch, with_sums};
 use crate::micro::{Gather, Kernels, MAX_ROWS, Paired};
 use crate::pack::{Block, Panels};
 use crate::planar;
 use rayon::prelude::*;
-use std::ops::Range;
 
 /// Images from which on the exact form pays, if the share of taps inside is below [`EXACT_INSIDE`].
 const EXACT_BATCH: usize = 4;
@@ -17,18 +16,18 @@ const COPY_FLOATS: usize = 96 << 10;
 const EXACT_PIXELS: usize = 112;
 
 /// Where a tile reads and writes, but for the pixels.
-struct Tiles<'a> {
-    kernels: &'static Kernels,
-    block: &'a Block,
-    a: *const f32,
-    nseg: usize,
-    len: usize,
-    a_seg: usize,
-    w: *const f32,
-    w_seg: usize,
-    bias: *const f32,
-    accumulate: bool,
-    y: *mut f32,
+pub(crate) struct Tiles<'a> {
+    pub kernels: &'static Kernels,
+    pub block: &'a Block,
+    pub a: *const f32,
+    pub nseg: usize,
+    pub len: usize,
+    pub a_seg: usize,
+    pub w: *const f32,
+    pub w_seg: usize,
+    pub bias: *const f32,
+    pub accumulate: bool,
+    pub y: *mut f32,
 }
 
 impl Tiles<'_> {
@@ -37,7 +36,7 @@ impl Tiles<'_> {
     /// # Safety
     /// Every offset, with the segments it stands for, must lie within what `a`, `w`, `bias` and `y` point to, and no
     /// other task may touch the outputs.
-    unsafe fn run(&self, in_off: &[usize], out_off: &[usize]) {
+    pub unsafe fn run(&self, in_off: &[usize], out_off: &[usize]) {
         let (mr, kernel) = self.kernels.gather(self.block.nv, in_off.len());
         each_tile(mr, in_off, out_off, |off, y_off| {
             // SAFETY: `off` and `y_off` hold `mr` offsets; the rest is the caller's promise. The kernel comes from the
@@ -120,10 +119,14 @@ fn pairs(off: &mut Vec<usize>, w: usize) {
     off.truncate(rows * count);
 }
 
-/// Cuts the blocks into `parts` runs.
-fn column_parts(blocks: usize, tasks: usize) -> Vec<Range<usize>> {
-    let parts = TASKS.div_ceil(tasks.max(1)).min(blocks).max(1);
-    (0..parts).map(|i| i * blocks / parts..(i + 1) * blocks / parts).collect()
+/// Runs the blocks are cut into, where there are `tasks` without.
+fn column_parts(blocks: usize, tasks: usize) -> usize {
+    TASKS.div_ceil(tasks.max(1)).min(blocks).max(1)
+}
+
+/// Run `i` of `parts` of the blocks.
+fn column_part(blocks: &[Block], i: usize, parts: usize) -> &[Block] {
+    &blocks[i * blocks.len() / parts..(i + 1) * blocks.len() / parts]
 }
 
 /// Fills every output pixel of `g` from `x` and the packed weights; other pixels of `y` are left alone.
@@ -144,22 +147,21 @@ pub(crate) fn run(
     if planar::suits(g, w) {
         return planar::run(kernels, &[(g.clone(), w)], x, bias, y);
     }
-    let width = w.blocks.iter().map(|b| b.width).sum();
-    let bias: Option<Vec<f32>> = bias.map(|b| {
-        let mut padded = b.to_vec();
-        padded.resize(width, 0.0);
-        padded
-    });
-    let bias = bias.as_deref();
     // Pixels a multiple of 4 KiB apart all fall into one cache set; the exact form copies them elsewhere.
     let aliased = g.kh * g.kw == 1 && (g.stride * g.ic).is_multiple_of(1024);
     // Runs too short are not worth copying.
     let wasteful = g.ic >= 16 && g.inside() < if g.n >= EXACT_BATCH { EXACT_INSIDE } else { 0.5 };
-    if aliased || wasteful {
-        exact(kernels, g, x, w, bias, y);
-    } else {
-        banded(kernels, g, x, w, bias, y);
-    }
+    let by = if aliased || wasteful { exact } else { banded };
+    let Some(bias) = bias else {
+        return by(kernels, g, x, w, None, y);
+    };
+    // Zeros for the columns that fill the last vector.
+    let width = w.blocks.iter().map(|b| b.width).sum();
+    with_sums(width, |padded| {
+        padded[..bias.len()].copy_from_slice(bias);
+        padded[bias.len()..].fill(0.0);
+        by(kernels, g, x, w, Some(padded), y);
+    });
 }
 
 /// All pixels alike, zeros around the input.
@@ -172,9 +174,10 @@ fn banded(
     y: &mut [f32],
 ) {
     let bands = g.bands();
-    let columns = column_parts(w.blocks.len(), bands.len());
+    let parts = column_parts(w.blocks.len(), bands.len());
     let y = Shared::new(y);
-    let task = |(band, columns): (Band, Range<usize>)| {
+    let task = |i: usize| {
+        let (band, columns) = (bands.get(i / parts), column_part(&w.blocks, i % parts, parts));
         with_scratch(|s| {
             let (a, a_seg) = g.prepare(x, band, &mut s.band, &mut s.in_off);
             g.outputs(band, &mut s.out_off);
@@ -184,7 +187,7 @@ fn banded(
                 pairs(&mut s.in_off, g.ow);
                 pairs(&mut s.out_off, g.ow);
             }
-            for block in &w.blocks[columns] {
+            for block in columns {
                 let tiles = Tiles {
                     kernels,
                     block,
@@ -211,8 +214,7 @@ fn banded(
             }
         });
     };
-    let tasks: Vec<_> = bands.iter().flat_map(|b| columns.iter().map(|c| (*b, c.clone()))).collect();
-    tasks.into_par_iter().for_each(task);
+    (0..bands.len() * parts).into_par_iter().for_each(task);
 }
 
 /// Indices that share one range of taps: `(taps, indices)`.
@@ -273,9 +275,11 @@ fn exact(
         let count = n.div_ceil(EXACT_PIXELS);
         chunks.extend((0..count).map(|i| (group, i * n / count..(i + 1) * n / count)));
     }
-    let columns = column_parts(w.blocks.len(), chunks.len());
+    let parts = column_parts(w.blocks.len(), chunks.len());
     let y = Shared::new(y);
-    let task = |(group, pixels, columns): (&Group, Range<usize>, Range<usize>)| {
+    let task = |i: usize| {
+        let (group, pixels) = &chunks[i / parts];
+        let columns = column_part(&w.blocks, i % parts, parts);
         let rows = group.ky.1 - group.ky.0;
         let len = (group.kx.1 - group.kx.0) * g.ic;
         // An odd number of cache lines from one pixel to the next.
@@ -300,7 +304,7 @@ fn exact(
                         }
                     }
                     let first = (group.ky.0 + r) * g.kw + group.kx.0;
-                    for block in &w.blocks[columns.clone()] {
+                    for block in columns {
                         let tiles = Tiles {
                             kernels,
                             block,
@@ -325,7 +329,5 @@ fn exact(
             }
         });
     };
-    let tasks: Vec<_> =
-        chunks.iter().flat_map(|(g, p)| columns.iter().map(|c| (*g, p.clone(), c.clone()))).collect();
-    tasks.into_par_iter().for_each(task);
+    (0..chunks.len() * parts).into_par_iter().for_each(task);
 }

@@ -7,12 +7,17 @@
 //! Lengths are checked: a slice that does not fit the shape is a bug of the caller and panics.
 
 pub mod act;
+mod axis;
 mod band;
 mod buffer;
+mod columns;
 pub mod conv;
+mod depthwise;
 pub mod gate;
 mod gather;
+pub mod grouped;
 pub mod join;
+mod lanewise;
 pub mod layout;
 mod micro;
 pub mod naive;
@@ -21,6 +26,7 @@ pub mod optimizer;
 mod pack;
 mod planar;
 pub mod pool;
+pub mod pool2d;
 pub mod simd;
 mod transpose;
 pub mod two_norms;
@@ -29,3 +35,4 @@ mod wgrad;
 
 pub use act::Activation;
 pub use conv::Conv2d;
+pub use grouped::GroupedConv2d;

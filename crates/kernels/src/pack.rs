@@ -160,7 +160,9 @@ fn pack_into(kernels: &Kernels, w: &[f32], view: &View, mut data: Aligned) -> Pa
             Sum::Outputs => pack_columns(kernels, w, view, &b, panel),
         }
     };
-    if k * view.cols() > 16384 {
+    if k == 0 {
+        // No tap is used.
+    } else if k * view.cols() > 16384 {
         parts.into_par_iter().for_each(one);
     } else {
         parts.into_iter().for_each(one);
@@ -224,9 +226,12 @@ fn pack_columns(kernels: &Kernels, w: &[f32], view: &View, b: &Block, panel: &mu
 }
 
 /// Runs of columns the planar kernel does at a time.
-pub(crate) fn planar_runs(kernels: &Kernels, cols: usize) -> Vec<(usize, usize)> {
+pub(crate) fn planar_runs(
+    kernels: &Kernels,
+    cols: usize,
+) -> impl Iterator<Item = (usize, usize)> + Clone + use<> {
     let count = cols.div_ceil(kernels.wide_rows());
-    (0..count).map(|i| (i * cols / count, (i + 1) * cols / count)).collect()
+    (0..count).map(move |i| (i * cols / count, (i + 1) * cols / count))
 }
 
 /// For each run of columns, each summed channel and each tap: the run's weights.

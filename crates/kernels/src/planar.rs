@@ -6,7 +6,7 @@
 
 use crate::band::{Band, Geometry};
 use crate::buffer::{Shared, with_scratch};
-use crate::micro::{Kernels, Planar};
+use crate::micro::{Kernels, MAX_COLS, Planar};
 use crate::pack::{Panels, planar_runs};
 use crate::transpose::transpose;
 use rayon::prelude::*;
@@ -54,10 +54,9 @@ pub(crate) fn run(
     assert!(passes.iter().all(|(g, w)| {
         w.planar.len() == g.kh * g.kw * all.ic * oc && (g.ic, g.oc, g.stride) == (all.ic, oc, 1)
     }));
-    let zeros = vec![0.0; oc];
-    let bias = bias.unwrap_or(&zeros);
+    let bias = bias.unwrap_or(&[0.0; MAX_COLS][..oc]);
     let runs = planar_runs(kernels, oc);
-    let widest = runs.iter().map(|r| kernels.planar(r.1 - r.0).0).max().unwrap_or(1) * kernels.lanes;
+    let widest = runs.clone().map(|r| kernels.planar(r.1 - r.0).0).max().unwrap_or(1) * kernels.lanes;
     let y = Shared::new(y);
     let task = |band: Band| {
         let images = band.n1 - band.n0;
@@ -79,7 +78,7 @@ pub(crate) fn run(
                 let count = ((images - 1) * bh + rows - 1) * bw + g.ow;
                 let first = (all.pad_y - g.pad_y) as usize * bw + (all.pad_x - g.pad_x) as usize;
                 let mut weights = 0;
-                for &(c0, c1) in &runs {
+                for (c0, c1) in runs.clone() {
                     let (nv, kernel) = kernels.planar(c1 - c0);
                     for q in (0..count).step_by(nv * kernels.lanes) {
                         // SAFETY: the planes reach a whole tile beyond the last sum, with the extent of all kernels after
@@ -117,7 +116,8 @@ pub(crate) fn run(
             }
         });
     };
-    all.bands().into_par_iter().for_each(task);
+    let bands = all.bands();
+    (0..bands.len()).into_par_iter().for_each(|i| task(bands.get(i)));
 }
 
 /// Turns a band of the input, zeros around it, into planes.

@@ -4,7 +4,7 @@
 //! channels that the vector had better run along the input), and `exact` (images so small that the border costs more than
 //! a list of pixels for each tap).
 
-use crate::band::{BAND_SLACK, Band, Geometry, TASKS, valid_outputs};
+use crate::band::{BAND_SLACK, Band, Bands, Geometry, TASKS, valid_outputs};
 use crate::buffer::{Aligned, Scratch, Shared, with_scratch, with_sums};
 use crate::micro::{Kernels, MAX_COLS, Outer};
 use crate::pack::{Block, View, blocks, panel_len, planar_runs, unpack};
@@ -24,7 +24,7 @@ const FEW: usize = 8;
 const EXACT_INSIDE: f64 = 0.8;
 
 /// Output gradients of a few blocks of columns for a chunk of pixels, side by side in cache lines of their own.
-struct Columns<'a> {
+pub(crate) struct Columns<'a> {
     blocks: &'a [Block],
     data: &'a [f32],
     /// Floats of one block.
@@ -37,7 +37,7 @@ const BLOCKS: usize = 2;
 
 impl<'a> Columns<'a> {
     /// Copies `blocks` (of one width) of the pixels at `at`; columns beyond a block's last are zero.
-    fn copy(
+    pub fn copy(
         grad: &[f32],
         at: &[usize],
         blocks: &'a [Block],
@@ -63,7 +63,7 @@ impl<'a> Columns<'a> {
     /// # Safety
     /// `a` must hold `k` floats at each offset, of which there are as many as pixels were copied; `sums` must hold the
     /// panels, and no other task may touch these rows of them.
-    unsafe fn rows(
+    pub unsafe fn rows(
         &self,
         kernels: &'static Kernels,
         a: *const f32,
@@ -101,7 +101,7 @@ impl<'a> Columns<'a> {
 }
 
 /// Groups of blocks of one width, at most [`BLOCKS`] each.
-fn groups(blocks: &[Block]) -> impl Iterator<Item = &[Block]> {
+pub(crate) fn groups(blocks: &[Block]) -> impl Iterator<Item = &[Block]> {
     blocks.chunk_by(|a, b| a.nv == b.nv).flat_map(|same| same.chunks(BLOCKS))
 }
 
@@ -135,12 +135,12 @@ fn part_count(g: &Geometry, bands: usize, size: usize) -> usize {
 }
 
 /// The bands of part `i` of `parts`.
-fn part_of(bands: &[Band], i: usize, parts: usize) -> &[Band] {
-    &bands[i * bands.len() / parts..(i + 1) * bands.len() / parts]
+fn part_of(bands: Bands, i: usize, parts: usize) -> impl Iterator<Item = Band> {
+    (i * bands.len() / parts..(i + 1) * bands.len() / parts).map(move |b| bands.get(b))
 }
 
 /// Adds the partial sums, `size` floats each, to the first, in order.
-fn add_up(sums: &mut [f32], size: usize) -> &[f32] {
+pub(crate) fn add_up(sums: &mut [f32], size: usize) -> &[f32] {
     let (first, others) = sums.split_at_mut(size);
     if !others.is_empty() {
         let step = size.div_ceil(TASKS).max(4096);
@@ -156,7 +156,7 @@ fn add_up(sums: &mut [f32], size: usize) -> &[f32] {
 }
 
 /// Calls `f` with even runs of at most [`CHUNK`] of `n` pixels.
-fn each_chunk(n: usize, mut f: impl FnMut(Range<usize>)) {
+pub(crate) fn each_chunk(n: usize, mut f: impl FnMut(Range<usize>)) {
     let count = n.div_ceil(CHUNK);
     for i in 0..count {
         f(i * n / count..(i + 1) * n / count);
@@ -191,10 +191,10 @@ fn banded(kernels: &'static Kernels, g: &Geometry, x: &[f32], grad: &[f32], view
             };
             with_scratch(|s| {
                 let mut add = false;
-                for band in part_of(&bands, part, parts) {
+                for band in part_of(bands, part, parts) {
                     let Scratch { band: buffer, extra, in_off, out_off, extra_off } = s;
-                    let (a, a_seg) = g.prepare(x, *band, buffer, in_off);
-                    g.outputs(*band, out_off);
+                    let (a, a_seg) = g.prepare(x, band, buffer, in_off);
+                    g.outputs(band, out_off);
                     each_chunk(in_off.len(), |range| {
                         for blocks in groups(columns) {
                             let copied =
@@ -229,7 +229,6 @@ fn wide(kernels: &'static Kernels, g: &Geometry, x: &[f32], grad: &[f32], view: 
     let vectors = segment.div_ceil(kernels.lanes);
     // (channels, vectors of a tile, kernel)
     let runs: Vec<_> = planar_runs(kernels, g.oc)
-        .into_iter()
         .map(|(c0, c1)| {
             let (nv, kernel) = kernels.wide_outer(c1 - c0, vectors);
             (c0..c1, nv, kernel)
@@ -247,9 +246,9 @@ fn wide(kernels: &'static Kernels, g: &Geometry, x: &[f32], grad: &[f32], view: 
         (0..parts).into_par_iter().for_each(|part| {
             with_scratch(|s| {
                 let mut add = false;
-                for band in part_of(&bands, part, parts) {
-                    let (b, b_seg) = g.prepare(x, *band, &mut s.band, &mut s.in_off);
-                    g.outputs(*band, &mut s.out_off);
+                for band in part_of(bands, part, parts) {
+                    let (b, b_seg) = g.prepare(x, band, &mut s.band, &mut s.in_off);
+                    g.outputs(band, &mut s.out_off);
                     each_chunk(s.in_off.len(), |range| {
                         for ky in 0..g.kh {
                             for (channels, nv, kernel) in &runs {
