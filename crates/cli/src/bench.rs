@@ -1,5 +1,7 @@
 //! `dyntta bench`.
 
+use std::fmt::{self, Display, Formatter};
+use std::str::FromStr;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
@@ -30,12 +32,15 @@ enum What {
 
 #[derive(ClapArgs)]
 struct Options {
-    /// Side of the images in pixels
-    #[arg(long, default_value_t = 224)]
-    size: usize,
+    /// Side of the images in pixels, or WIDTHxHEIGHT
+    #[arg(long, default_value = "224")]
+    size: Size,
     /// Images at a time
     #[arg(long, default_value_t = 1)]
     batch: usize,
+    /// With `forward`: side of the view that the control network looks at [default: the images themselves]
+    #[arg(long)]
+    control_size: Option<usize>,
     /// Threads [default: all]
     #[arg(long)]
     threads: Option<usize>,
@@ -47,10 +52,41 @@ struct Options {
     json: bool,
 }
 
+/// Width and height.
+#[derive(Clone, Copy)]
+struct Size(usize, usize);
+
+impl FromStr for Size {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (w, h) = text.split_once('x').unwrap_or((text, text));
+        match (w.parse(), h.parse()) {
+            (Ok(w), Ok(h)) if w > 0 && h > 0 => Ok(Self(w, h)),
+            _ => Err("expected a number of pixels, or WIDTHxHEIGHT, neither of them 0".into()),
+        }
+    }
+}
+
+impl Display for Size {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "{}x{}", self.0, self.1)
+    }
+}
+
+impl Size {
+    fn square(self) -> Result<usize> {
+        if self.0 != self.1 {
+            bail!("--size: only `forward` takes images that are not square, found {self}");
+        }
+        Ok(self.0)
+    }
+}
+
 pub fn run(args: Args, stop: &Stop) -> Result<()> {
     let (What::Forward(options) | What::Step(options) | What::Corrupt(options)) = &args.what;
-    if options.size == 0 || options.batch == 0 || options.runs == 0 || options.threads == Some(0) {
-        bail!("--size, --batch, --runs and --threads are at least 1");
+    if [Some(options.batch), Some(options.runs), options.threads, options.control_size].contains(&Some(0)) {
+        bail!("--batch, --runs, --threads and --control-size are at least 1");
     }
     if let Some(threads) = options.threads {
         rayon::ThreadPoolBuilder::new().num_threads(threads).build_global().context("--threads")?;
@@ -79,7 +115,7 @@ fn report(options: &Options, what: &str, total: &[f64], parts: &[(&str, f64)], t
         let out = json!({
             "version": 1,
             "what": what,
-            "size": options.size,
+            "size": [options.size.0, options.size.1],
             "batch": options.batch,
             "runs": options.runs,
             "ms_per_image": middle,
@@ -92,7 +128,7 @@ fn report(options: &Options, what: &str, total: &[f64], parts: &[(&str, f64)], t
         return;
     }
     println!(
-        "{what}, {0}x{0}, batch {1}, {threads} threads, median of {2}",
+        "{what}, {}, batch {}, {threads} threads, median of {}",
         options.size, options.batch, options.runs
     );
     println!("{:<20} {middle:>9.3} ms an image (least {least:.3})", "whole");
@@ -105,10 +141,10 @@ fn report(options: &Options, what: &str, total: &[f64], parts: &[(&str, f64)], t
 }
 
 fn forward(options: &Options) -> Result<()> {
-    let Options { size, batch, runs, .. } = *options;
-    let enhancer = Enhancer::untrained(Method::Dyntta, 0);
+    let Options { size: Size(w, h), batch, runs, .. } = *options;
+    let enhancer = Enhancer::untrained(Method::Dyntta, 0).with_control_size(options.control_size);
     let mut stream = Stream::new(0, &["bench"]);
-    let images: Vec<f32> = (0..batch * 3 * size * size).map(|_| stream.uniform_f32()).collect();
+    let images: Vec<f32> = (0..batch * 3 * h * w).map(|_| stream.uniform_f32()).collect();
     let mut out = vec![0.0; images.len()];
     let mut workspace = Workspace::new();
     let mut total = Vec::new();
@@ -116,7 +152,7 @@ fn forward(options: &Options) -> Result<()> {
     for run in 0..=runs {
         workspace.reset_parts();
         let started = Instant::now();
-        enhancer.enhance_planar(&mut workspace, batch, size, size, &images, &mut out);
+        enhancer.enhance_planar(&mut workspace, batch, h, w, &images, &mut out);
         if run > 0 {
             total.push(started.elapsed().as_secs_f64());
             let p = workspace.parts();
@@ -132,7 +168,7 @@ fn forward(options: &Options) -> Result<()> {
 }
 
 fn step(options: &Options) -> Result<()> {
-    let times = dyntta_train::bench::step(options.size, options.batch, options.runs);
+    let times = dyntta_train::bench::step(options.size.square()?, options.batch, options.runs);
     let parts = [
         ("forward", median(&times.forward)),
         ("backward", median(&times.backward)),
@@ -144,8 +180,8 @@ fn step(options: &Options) -> Result<()> {
 }
 
 fn corruptions(options: &Options, stop: &Stop) -> Result<()> {
-    let preset = if options.size >= 64 { Preset::Imagenet } else { Preset::Cifar };
-    let size = options.size;
+    let size = options.size.square()?;
+    let preset = if size >= 64 { Preset::Imagenet } else { Preset::Cifar };
     // Smooth waves with some grain: neither flat nor noise.
     let data = (0..size * size * 3)
         .map(|i| {
