@@ -135,16 +135,21 @@ fn pool() -> std::sync::MutexGuard<'static, Pool> {
 }
 
 impl Pool {
-    /// A buffer of exactly `len` floats: the one given back last, or a new one.
+    /// A buffer of `len` floats or up to half as many more: the best fit among those at rest, or a new one.
     fn lend(&mut self, len: usize) -> Vec<f32> {
-        self.lent += len;
+        let best = (0..self.resting.len())
+            .filter(|&i| (len..=len + len / 2).contains(&self.resting[i].len()))
+            // Among equals the one given back last: it may still be in the cache.
+            .min_by_key(|&i| (self.resting[i].len(), usize::MAX - i));
+        let buffer = best.and_then(|i| self.resting.remove(i));
+        let new = buffer.as_ref().map_or(len, Vec::len);
+        self.at_rest -= buffer.as_ref().map_or(0, Vec::len);
+        self.lent += new;
         self.most = self.most.max(self.lent);
-        if let Some(i) = self.resting.iter().rposition(|b| b.len() == len) {
-            self.at_rest -= len;
-            return self.resting.remove(i).expect("found there");
-        }
-        self.shrink();
-        vec![0.0; len]
+        buffer.unwrap_or_else(|| {
+            self.shrink();
+            vec![0.0; len]
+        })
     }
 
     fn take_back(&mut self, buffer: Vec<f32>) {
@@ -173,11 +178,11 @@ mod tests {
         let (a, b) = (pool.lend(1000), pool.lend(3000));
         let at = b.as_ptr();
         pool.take_back(b);
-        assert_eq!(pool.lend(3000).as_ptr(), at, "the same memory again");
+        assert_eq!(pool.lend(2001).as_ptr(), at, "the same memory again");
         assert_eq!((pool.lent, pool.at_rest), (4000, 0));
         pool.take_back(a);
         assert_eq!((pool.lent, pool.at_rest), (3000, 1000));
-        // Another size: 4500 floats are the most there may be, so the old buffer goes.
+        // None that fits: 4500 floats are the most there may be, so the old buffer goes.
         let _c = pool.lend(1001);
         assert_eq!((pool.lent, pool.at_rest, pool.resting.len()), (4001, 0, 0));
     }
