@@ -7,7 +7,8 @@ use burn::tensor::{Device, Tensor, TensorData};
 use dyntta_corrupt::{Corruption, Preset, Severity, suite};
 use dyntta_data::{Batch, Dataset, Prefetch, batches};
 use dyntta_image::{
-    Filter, Rgb8, Stream, crop, flip_horizontal, random_resized_crop, resize, resize_centre_crop,
+    Filter, Rgb8, Stream, covering_size, crop, flip_horizontal, random_resized_crop, resize,
+    resize_centre_crop,
 };
 use serde::{Deserialize, Serialize};
 
@@ -64,7 +65,8 @@ impl Geometry {
         match self.preset {
             Preset::Imagenet => {
                 let shorter = (self.size * 8).div_ceil(7);
-                resize_centre_crop(image, shorter, self.size, self.size, Filter::Bilinear)
+                let full = covering_size((image.width, image.height), (shorter, shorter));
+                resize_centre_crop(image, full, (self.size, self.size), Filter::Bilinear)
             }
             Preset::Cifar => self.whole(image),
         }
