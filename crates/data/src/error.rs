@@ -39,6 +39,18 @@ pub enum Error {
         /// The classes it has.
         found: Vec<String>,
     },
+    /// A key of a preprocessing file, a flag of that name, or a key of a model's metadata is not what it should be.
+    #[error("{path}: `{key}`: expected {expected}, found {found}")]
+    Preprocessing {
+        /// The file, or where else the key stands.
+        path: String,
+        /// The key.
+        key: String,
+        /// What it may be.
+        expected: String,
+        /// What it is.
+        found: String,
+    },
     /// A limit or a share that selects nothing.
     #[error("{path}: expected {expected}, found {found}")]
     Selection {

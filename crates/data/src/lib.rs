@@ -17,6 +17,7 @@ mod folder;
 mod idx;
 mod npy;
 mod prefetch;
+pub mod preprocessing;
 mod store;
 mod tarball;
 #[cfg(test)]
@@ -27,3 +28,4 @@ pub use corrupted::{CorruptedPart, CorruptedSet};
 pub use dataset::{Dataset, Options, Sample, Split};
 pub use error::Error;
 pub use prefetch::{Prefetch, prefetch};
+pub use preprocessing::Preprocessing;
