@@ -5,6 +5,7 @@ mod bench;
 mod demo;
 mod enhance;
 mod eval;
+mod preprocessing;
 mod progress;
 mod train;
 

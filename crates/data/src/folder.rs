@@ -149,7 +149,8 @@ mod tests {
         let text = message(&folder);
         assert_eq!(
             text,
-            "T/set/classes.txt: expected a line for every class folder of T/set, found no line for dog"
+            "T/set: expected the 1 classes of T/set/classes.txt cat, found the 2 classes cat, dog (not expected: dog; not \
+             found: none)"
         );
         folder.file("set/classes.txt", "cat\ndog\ncat\n");
         assert_eq!(

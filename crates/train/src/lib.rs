@@ -7,6 +7,7 @@ mod error;
 mod evaluate;
 mod fit;
 mod images;
+mod input;
 mod optimizer;
 pub mod picture;
 mod recipe;
@@ -19,5 +20,9 @@ pub use error::Error;
 pub use evaluate::{Corrupted, Evaluation, Plan, Score, Scores, evaluate};
 pub use fit::{EpochMetrics, METRICS, RunFolder, cross_entropy, fit};
 pub use images::{Geometry, Setting, TrainingImages, images};
+pub use input::{OnError, named, normalisation, report_skipped, usual};
 pub use recipe::{OptimizerKind, Recipe, Schedule};
-pub use run::{Resolved, SETTINGS, TrainSettings, TrainSummary, check_classes, train_enhancer, train_on};
+pub use run::{
+    Resolved, SETTINGS, TrainSettings, TrainSummary, check_class_count, check_classes, train_enhancer,
+    train_on,
+};
