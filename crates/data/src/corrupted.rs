@@ -102,6 +102,18 @@ impl Wanted {
         })
     }
 
+    fn describe(&self) -> String {
+        let mut text = "images in corruption/severity/class folders".to_string();
+        if let Some(names) = &self.corruptions {
+            text.push_str(&format!(", of {}", crate::error::list(names)));
+        }
+        if let Some(levels) = &self.severities {
+            let levels: Vec<String> = levels.iter().map(u8::to_string).collect();
+            text.push_str(&format!(", at severity {}", levels.join(", ")));
+        }
+        text
+    }
+
     fn check(&self, path: &Path, parts: &[CorruptedPart]) -> Result<(), Error> {
         let there: BTreeSet<&str> = parts.iter().map(|part| part.corruption.as_str()).collect();
         for name in self.corruptions.iter().flatten() {
@@ -173,8 +185,7 @@ impl CorruptedSet {
             }
         };
         let Some(first) = parts.first() else {
-            let expected = "images in corruption/severity/class folders";
-            return Err(Error::layout(path.display(), expected, "no corruption"));
+            return Err(Error::layout(path.display(), wanted.describe(), "no corruption"));
         };
         wanted.check(path, &parts)?;
         let found = first.own_classes()?;
@@ -484,7 +495,10 @@ mod tests {
                 open(wanted(&["fog"], &[2, 3])).unwrap_err(),
                 "T: expected fog at severity 3, found no such part"
             );
-            assert!(open(wanted(&["rain"], &[])).unwrap_err().ends_with("found no corruption"));
+            assert_eq!(
+                open(wanted(&["rain"], &[2, 3])).unwrap_err(),
+                "T: expected images in corruption/severity/class folders, of rain, at severity 2, 3, found no corruption"
+            );
         }
     }
 

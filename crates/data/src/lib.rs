@@ -5,6 +5,7 @@
 //! copies of a test set `corrupted`. [`prefetch`] and [`batches`] keep a training loop fed.
 
 mod batch;
+pub mod check;
 mod cifar;
 mod classes;
 mod corrupted;
