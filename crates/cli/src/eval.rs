@@ -28,8 +28,6 @@ pub struct Args {
     /// The classifier's architecture, such as cifar-resnet20 or resnet50 [default: told by the weights' keys]
     #[arg(long)]
     arch: Option<String>,
-    #[command(flatten)]
-    input: preprocessing::Args,
     /// A run's folder, a weight file, or `identity` for the classifier alone
     #[arg(long, value_name = "RUN|FILE|identity", default_value = "identity")]
     enhancer: String,
@@ -69,6 +67,8 @@ pub struct Args {
     /// Also write the result as JSON
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    #[command(flatten)]
+    input: preprocessing::Args,
 }
 
 pub fn run(args: Args, stop: &Stop) -> Result<()> {

@@ -53,8 +53,6 @@ pub struct Args {
     /// The classifier's architecture, such as cifar-resnet20 or resnet50 [default: told by the weights' keys]
     #[arg(long)]
     arch: Option<String>,
-    #[command(flatten)]
-    input: preprocessing::Args,
     /// Which enhancer [default: dyntta]
     #[arg(long, value_enum)]
     method: Option<MethodArg>,
@@ -121,6 +119,8 @@ pub struct Args {
     /// Continue the run in RUN exactly where it stopped; its settings need not be given again
     #[arg(long)]
     resume: bool,
+    #[command(flatten)]
+    input: preprocessing::Args,
 }
 
 impl Args {

@@ -2,7 +2,7 @@
 
 use dyntta_corrupt::Preset;
 use dyntta_data::{Dataset, Preprocessing, Skipped};
-use dyntta_nn::Normalisation;
+use dyntta_nn::{Classifier, Normalisation};
 use serde::{Deserialize, Serialize};
 
 use crate::control::Progress;
@@ -53,4 +53,37 @@ pub fn report_skipped(skipped: &Skipped, progress: &mut dyn Progress) {
         let shown = errors[..errors.len().min(SHOWN)].join("\n  ");
         progress.message(&format!("{} broken files skipped:\n  {shown}{more}", errors.len()));
     }
+}
+
+/// Checks that a data set's classes are as many as the classifier's outputs.
+///
+/// # Errors
+/// [`Error::Classes`].
+pub fn check_classes(data: &Dataset, classifier: &Classifier) -> Result<(), Error> {
+    check_class_count(data.name(), &data.classes, classifier)
+}
+
+/// [`check_classes`] for the `classes` of what is called `name`.
+///
+/// # Errors
+/// [`Error::Classes`].
+pub fn check_class_count(name: &str, classes: &[String], classifier: &Classifier) -> Result<(), Error> {
+    if classes.len() == classifier.classes() {
+        return Ok(());
+    }
+    const SHOWN: usize = 20;
+    let mut listing: Vec<&str> = classes.iter().take(SHOWN).map(String::as_str).collect();
+    if classes.len() > SHOWN {
+        listing.push("…");
+    }
+    Err(Error::Classes {
+        what: name.to_owned(),
+        expected: classifier.classes(),
+        found: classes.len(),
+        listing: format!(
+            ": {}.\nA `classes.txt` in the data set, one class a line in the order of the classifier's outputs, may name \
+             classes without images",
+            listing.join(", ")
+        ),
+    })
 }

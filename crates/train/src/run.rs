@@ -16,7 +16,7 @@ use crate::control::{Progress, Stop};
 use crate::error::Error;
 use crate::fit::{EpochMetrics, RunFolder, fit};
 use crate::images::{Geometry, Setting, TrainingImages};
-use crate::input::{OnError, named, normalisation, report_skipped, usual};
+use crate::input::{OnError, check_classes, named, normalisation, report_skipped, usual};
 use crate::recipe::{OptimizerKind, Recipe, Schedule};
 use crate::state;
 
@@ -337,39 +337,6 @@ pub struct TrainSummary {
     pub enhancer: Enhancer,
     /// Its config, as saved.
     pub config: EnhancerConfig,
-}
-
-/// Checks that a data set's classes are as many as the classifier's outputs.
-///
-/// # Errors
-/// [`Error::Classes`].
-pub fn check_classes(data: &Dataset, classifier: &Classifier) -> Result<(), Error> {
-    check_class_count(data.name(), &data.classes, classifier)
-}
-
-/// [`check_classes`] for the `classes` of what is called `name`.
-///
-/// # Errors
-/// [`Error::Classes`].
-pub fn check_class_count(name: &str, classes: &[String], classifier: &Classifier) -> Result<(), Error> {
-    if classes.len() == classifier.classes() {
-        return Ok(());
-    }
-    const SHOWN: usize = 20;
-    let mut listing: Vec<&str> = classes.iter().take(SHOWN).map(String::as_str).collect();
-    if classes.len() > SHOWN {
-        listing.push("…");
-    }
-    Err(Error::Classes {
-        what: name.to_owned(),
-        expected: classifier.classes(),
-        found: classes.len(),
-        listing: format!(
-            ": {}.\nA `classes.txt` in the data set, one class a line in the order of the classifier's outputs, may name \
-             classes without images",
-            listing.join(", ")
-        ),
-    })
 }
 
 /// Trains an enhancer and keeps everything in `folder`; with `resume`, continues the run that is there.
