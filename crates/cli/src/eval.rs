@@ -1,19 +1,24 @@
 //! `dyntta eval`.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 use burn::tensor::Device;
-use dyntta_corrupt::{Preset, Severity, suite};
-use dyntta_data::{CorruptedSet, Dataset, Options, Split};
+use dyntta_corrupt::{Corruption, Preset, Severity, suite};
+use dyntta_data::preprocessing::{Given, InputSize, Sources};
+use dyntta_data::{CorruptedSet, Dataset, Options, Preprocessing, Skipped, Split, Wanted};
 use dyntta_nn::checkpoint::{self, EnhancerConfig};
 use dyntta_nn::{Arch, Classifier, Enhancer, Normalisation};
 use dyntta_train::report::{Column, eval_json, table};
-use dyntta_train::{Corrupted, Geometry, Plan, Stop, check_classes, evaluate};
+use dyntta_train::{
+    Corrupted, Geometry, Plan, Stop, check_class_count, check_classes, evaluate, named, normalisation,
+    report_skipped, usual,
+};
 use serde_json::json;
 
+use crate::preprocessing::{self, OnErrorArg};
 use crate::progress::{self, peak_mib};
-use crate::train::triple;
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -23,12 +28,6 @@ pub struct Args {
     /// The classifier's architecture, such as cifar-resnet20 or resnet50 [default: told by the weights' keys]
     #[arg(long)]
     arch: Option<String>,
-    /// Mean of each channel that the classifier's input is normalised by [default: the enhancer's, else ImageNet's]
-    #[arg(long, value_name = "R,G,B", value_parser = triple)]
-    mean: Option<[f32; 3]>,
-    /// Standard deviation of each channel
-    #[arg(long, value_name = "R,G,B", value_parser = triple)]
-    std: Option<[f32; 3]>,
     /// A run's folder, a weight file, or `identity` for the classifier alone
     #[arg(long, value_name = "RUN|FILE|identity", default_value = "identity")]
     enhancer: String,
@@ -38,21 +37,24 @@ pub struct Args {
     /// Part of a data set that comes in parts (CIFAR, CUB-200, idx)
     #[arg(long, value_name = "test|train", default_value = "test", value_parser = ["test", "train"])]
     split: String,
-    /// Corrupted images on disk: a folder or .tar of corruption/severity/class/file
+    /// Corrupted images on disk: a folder or .tar(s) of corruption/severity/class/file, or of CIFAR-C's arrays
     #[arg(long, value_name = "D", conflicts_with = "suite")]
     corrupted: Option<PathBuf>,
     /// Corrupt the clean images: common15, extra4, all19, or corruptions' names separated by commas
     #[arg(long, value_name = "S")]
     suite: Option<String>,
-    /// Severities of --suite
-    #[arg(long, value_name = "1,3,5", value_delimiter = ',', default_value = "1,2,3,4,5")]
-    severities: Vec<String>,
+    /// Of --corrupted, these alone: a suite, or corruptions' names separated by commas [default: all there are]
+    #[arg(long, value_name = "S", requires = "corrupted")]
+    corruptions: Option<String>,
+    /// Severities of --suite [default: 1,2,3,4,5] or --corrupted [default: all there are]
+    #[arg(long, value_name = "1,3,5", value_delimiter = ',')]
+    severities: Option<Vec<String>>,
     /// imagenet or cifar [default: the enhancer's, else told by the architecture]
     #[arg(long)]
     preset: Option<String>,
-    /// Side of the images in pixels [default: the enhancer's, else the preset's]
-    #[arg(long)]
-    size: Option<usize>,
+    /// What to do about files that cannot be read or decoded
+    #[arg(long, value_enum, default_value = "fail")]
+    on_error: OnErrorArg,
     /// Use N images of each set only, as many of each class
     #[arg(long, value_name = "N")]
     limit: Option<usize>,
@@ -65,6 +67,8 @@ pub struct Args {
     /// Also write the result as JSON
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    #[command(flatten)]
+    input: preprocessing::Args,
 }
 
 pub fn run(args: Args, stop: &Stop) -> Result<()> {
@@ -74,8 +78,8 @@ pub fn run(args: Args, stop: &Stop) -> Result<()> {
     if args.suite.is_some() && args.clean.is_none() {
         bail!("--suite corrupts clean images: give them with --clean D");
     }
-    if args.batch_size == 0 || args.size == Some(0) {
-        bail!("--batch-size and --size are at least 1");
+    if args.batch_size == 0 {
+        bail!("--batch-size is at least 1");
     }
     let mut progress = progress::new();
     let device = Device::flex();
@@ -86,11 +90,22 @@ pub fn run(args: Args, stop: &Stop) -> Result<()> {
             (Some(enhancer), config)
         }
     };
-    let normalisation = normalisation(&args, config.as_ref());
     let arch = args.arch.as_deref().map(str::parse::<Arch>).transpose()?;
-    let classifier = Classifier::load(&args.classifier, arch, normalisation, &device)?;
-    let geometry = geometry(&args, config.as_ref(), classifier.arch())?;
-    let plan = plan(&args, geometry, &classifier)?;
+    // Which preset is the default depends on the architecture, and that on the weights.
+    let mut classifier = Classifier::load(&args.classifier, arch, Normalisation::IMAGENET, &device)?;
+    let preset = preset(&args, config.as_ref(), classifier.arch())?;
+    let (input, from) = resolve(&args, config.as_ref(), preset)?;
+    classifier = classifier.with_normalisation(normalisation(&input));
+    let geometry = Geometry { preset, fit: input.fit };
+    let skipped = Skipped::default();
+    progress.message(&format!(
+        "classifier {} ({}, {} classes), {preset} preset\npreprocessing {}; from {from}",
+        args.classifier.display(),
+        classifier.arch(),
+        classifier.classes(),
+        input.describe()
+    ));
+    let plan = plan(&args, geometry, &input, &classifier, &skipped)?;
     if let (Some(config), Some(data)) = (&config, &plan.clean)
         && config.classifier.classes != data.classes
     {
@@ -99,21 +114,12 @@ pub fn run(args: Args, stop: &Stop) -> Result<()> {
             config.classifier.classes, data.classes
         ));
     }
-    progress.message(&format!(
-        "classifier {} ({}, {} classes), {} preset at {} px, mean {:?}, std {:?}",
-        args.classifier.display(),
-        classifier.arch(),
-        classifier.classes(),
-        geometry.preset,
-        geometry.size,
-        normalisation.mean,
-        normalisation.std
-    ));
     let enhancers: Vec<Option<&Enhancer>> = match &enhancer {
         Some(enhancer) => vec![None, Some(enhancer)],
         None => vec![None],
     };
     let result = evaluate(&classifier, &enhancers, plan, &device, stop, &mut *progress)?;
+    report_skipped(&skipped, &mut *progress);
     let name = config.as_ref().map_or("urie".to_owned(), |c| c.method.to_string());
     let name = format!("with {name}");
     let columns: Vec<Column> =
@@ -130,9 +136,13 @@ pub fn run(args: Args, stop: &Stop) -> Result<()> {
             "clean": args.clean,
             "corrupted": args.corrupted,
             "suite": args.suite,
-            "severities": args.suite.as_ref().map(|_| &args.severities),
+            "corruptions": args.corruptions,
+            "severities": args.severities,
             "preset": geometry.preset.name(),
-            "size": geometry.size,
+            "size": geometry.fit.size.height,
+            "preprocessing": Preprocessing { classes: None, ..input },
+            "preprocessing_from": from,
+            "skipped": skipped.count(),
             "limit": args.limit,
             "seed": args.seed,
             "ms_per_image": result.seconds.iter().map(|s| 1e3 * s / images).collect::<Vec<_>>(),
@@ -145,26 +155,55 @@ pub fn run(args: Args, stop: &Stop) -> Result<()> {
     Ok(())
 }
 
-fn normalisation(args: &Args, config: Option<&EnhancerConfig>) -> Normalisation {
-    let base = config.map_or(Normalisation::IMAGENET, |c| c.classifier.normalisation);
-    Normalisation { mean: args.mean.unwrap_or(base.mean), std: args.std.unwrap_or(base.std) }
-}
-
-fn geometry(args: &Args, config: Option<&EnhancerConfig>, arch: Arch) -> Result<Geometry> {
+fn preset(args: &Args, config: Option<&EnhancerConfig>, arch: Arch) -> Result<Preset> {
     let trained = config.and_then(|c| c.training["preset"].as_str());
-    let preset: Preset = match (args.preset.as_deref().or(trained), arch) {
+    Ok(match (args.preset.as_deref().or(trained), arch) {
         (Some(name), _) => name.parse()?,
         (None, Arch::CifarResNet(_)) => Preset::Cifar,
         (None, Arch::ResNet(_)) => Preset::Imagenet,
-    };
-    let default = match preset {
-        Preset::Imagenet => 224,
-        Preset::Cifar => 32,
-    };
-    Ok(Geometry { preset, size: args.size.or(config.map(|c| c.image_size[0])).unwrap_or(default) })
+    })
 }
 
-fn plan(args: &Args, geometry: Geometry, classifier: &Classifier) -> Result<Plan> {
+/// What the classifier is fed, and where that is from.
+fn resolve(args: &Args, config: Option<&EnhancerConfig>, preset: Preset) -> Result<(Preprocessing, String)> {
+    let trained = match config {
+        None => Given::default(),
+        Some(config) => match &config.training["preprocessing"] {
+            serde_json::Value::Null => {
+                // A checkpoint from before it was kept there.
+                let Normalisation { mean, std, .. } = config.classifier.normalisation;
+                let [height, width] = config.image_size;
+                let input_size = Some(InputSize { height, width });
+                Given { input_size, mean: Some(mean), std: Some(std), ..Given::default() }
+            }
+            value => Given::from_value(&format!("{}: training.preprocessing", args.enhancer), value)?,
+        },
+    };
+    let sources = Sources {
+        flags: args.input.given(),
+        file: args.input.preprocessing.as_deref(),
+        weights: &args.classifier,
+        metadata: BTreeMap::new(),
+        trained,
+        default: usual(preset),
+        default_name: &format!("the {preset} preset"),
+    };
+    Ok(sources.resolve()?)
+}
+
+fn severities(args: &Args) -> Result<Option<Vec<Severity>>> {
+    let parse = |list: &Vec<String>| list.iter().map(|s| s.parse()).collect::<Result<_, _>>();
+    Ok(args.severities.as_ref().map(parse).transpose()?)
+}
+
+fn plan(
+    args: &Args,
+    geometry: Geometry,
+    input: &Preprocessing,
+    classifier: &Classifier,
+    skipped: &Skipped,
+) -> Result<Plan> {
+    let skip = matches!(args.on_error, OnErrorArg::Skip);
     let limited = |data: Dataset| -> Result<Dataset> {
         Ok(match args.limit {
             Some(limit) => data.limit_balanced(limit)?,
@@ -174,24 +213,33 @@ fn plan(args: &Args, geometry: Geometry, classifier: &Classifier) -> Result<Plan
     let split = if args.split == "train" { Split::Train } else { Split::Test };
     let clean = match &args.clean {
         Some(path) => {
-            let data = Dataset::open(path, &Options::split(split))?;
+            let data = named(Dataset::open(path, &Options::split(split))?, input)?;
             check_classes(&data, classifier)?;
-            Some(limited(data)?)
+            Some(limited(if skip { data.skip_broken(skipped) } else { data })?)
         }
         None => None,
     };
     let corrupted = if let Some(names) = &args.suite {
-        let severities: Vec<Severity> =
-            args.severities.iter().map(|s| s.parse()).collect::<Result<_, _>>()?;
+        let severities = severities(args)?.unwrap_or(Severity::ALL.to_vec());
         let base = clean.clone().expect("checked before");
         Some(Corrupted::Suite { base, corruptions: suite(names)?, severities, seed: args.seed })
     } else if let Some(path) = &args.corrupted {
-        let mut set = CorruptedSet::open(path, clean.as_ref().map(|d| d.classes.as_slice()))?;
-        for part in &mut set.parts {
-            check_classes(&part.dataset, classifier)?;
-            part.dataset = limited(part.dataset.clone())?;
+        let name = |c: Corruption| c.name().to_owned();
+        let wanted = Wanted {
+            corruptions: args
+                .corruptions
+                .as_ref()
+                .map(|names| Ok::<_, anyhow::Error>(suite(names)?.into_iter().map(name).collect()))
+                .transpose()?,
+            severities: severities(args)?.map(|levels| levels.into_iter().map(Severity::get).collect()),
+        };
+        let classes = clean.as_ref().map(|d| d.classes.as_slice()).or(input.classes.as_deref());
+        let mut set = CorruptedSet::open_wanted(path, classes, &wanted)?;
+        check_class_count(&path.display().to_string(), set.classes(), classifier)?;
+        if let Some(limit) = args.limit {
+            set = set.limit_balanced(limit);
         }
-        Some(Corrupted::Set(set))
+        Some(Corrupted::Set(if skip { set.skip_broken(skipped) } else { set }))
     } else {
         None
     };

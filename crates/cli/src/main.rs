@@ -2,9 +2,11 @@
 
 mod allocator;
 mod bench;
+mod data;
 mod demo;
 mod enhance;
 mod eval;
+mod preprocessing;
 mod progress;
 mod train;
 
@@ -31,6 +33,8 @@ enum Command {
     Eval(Box<eval::Args>),
     /// Enhance image files.
     Enhance(enhance::Args),
+    /// Look into data sets.
+    Data(data::Args),
     /// Time this machine: enhancing, a training step, the corruptions.
     Bench(bench::Args),
 }
@@ -53,6 +57,7 @@ fn main() -> ExitCode {
         Command::Train(args) => train::run(*args, &stop),
         Command::Eval(args) => eval::run(*args, &stop),
         Command::Enhance(args) => enhance::run(args, &stop),
+        Command::Data(args) => data::run(args, &stop),
         Command::Bench(args) => bench::run(args, &stop),
     });
     match result {

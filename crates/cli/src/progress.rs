@@ -18,7 +18,10 @@ struct Bar(Option<ProgressBar>);
 
 impl Progress for Bar {
     fn begin(&mut self, stage: &str, total: u64, done: u64) {
-        let style = "{prefix} [{bar:24}] {pos}/{len} · {elapsed} · {eta} left · {msg}";
+        let style = match total {
+            0 => "{prefix} {pos} {msg} · {elapsed} · {per_sec}", // nobody knows how much there is
+            _ => "{prefix} [{bar:24}] {pos}/{len} · {elapsed} · {eta} left · {msg}",
+        };
         let style = ProgressStyle::with_template(style).expect("a valid template").progress_chars("━╸ ");
         let bar = ProgressBar::new(total).with_style(style).with_prefix(stage.to_owned());
         bar.set_position(done);
@@ -90,6 +93,10 @@ impl Progress for Lines {
             return;
         }
         stage.last = Instant::now();
+        if stage.total == 0 {
+            eprintln!("{}: {done} {note}", stage.name);
+            return;
+        }
         let rate = (done - stage.first) as f64 / stage.started.elapsed().as_secs_f64();
         let left = if rate > 0.0 { clock((stage.total - done) as f64 / rate) } else { "?".to_owned() };
         eprintln!("{}: {done}/{} · {left} left · {note}", stage.name, stage.total);

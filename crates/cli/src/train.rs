@@ -8,6 +8,7 @@ use clap::ValueEnum;
 use dyntta_nn::checkpoint::{Method, WEIGHTS};
 use dyntta_train::{OptimizerKind, Schedule, Setting, Stop, TrainSettings, train_enhancer};
 
+use crate::preprocessing::{self, OnErrorArg};
 use crate::progress::{self, clock, peak_mib};
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -42,7 +43,8 @@ enum ScheduleArg {
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// Labelled images: a folder D/<class>/*, a .tar of one, a CIFAR binary, idx or CUB-200 folder, or a CSV path,label
+    /// Labelled images: a folder D/<class>/*, a .tar of one or shards of it (s-{00..12}.tar), a CIFAR binary, idx or CUB-200
+    /// folder, or a CSV path,label
     #[arg(long, value_name = "D")]
     data: Option<PathBuf>,
     /// The classifier's weights: .pth, .pt, .th or .safetensors
@@ -51,12 +53,6 @@ pub struct Args {
     /// The classifier's architecture, such as cifar-resnet20 or resnet50 [default: told by the weights' keys]
     #[arg(long)]
     arch: Option<String>,
-    /// Mean of each channel that the classifier's input is normalised by [default: ImageNet's]
-    #[arg(long, value_name = "R,G,B", value_parser = triple)]
-    mean: Option<[f32; 3]>,
-    /// Standard deviation of each channel [default: ImageNet's]
-    #[arg(long, value_name = "R,G,B", value_parser = triple)]
-    std: Option<[f32; 3]>,
     /// Which enhancer [default: dyntta]
     #[arg(long, value_enum)]
     method: Option<MethodArg>,
@@ -69,9 +65,6 @@ pub struct Args {
     /// imagenet (224 px, the paper's recipe) or cifar (32 px, Adam) [default: imagenet]
     #[arg(long)]
     preset: Option<String>,
-    /// Side of the training images in pixels [default: the preset's]
-    #[arg(long)]
-    size: Option<usize>,
     /// Passes over the data [default: 60; cifar: 10]
     #[arg(long)]
     epochs: Option<usize>,
@@ -102,6 +95,9 @@ pub struct Args {
     /// Train on N images only, as many of each class
     #[arg(long, value_name = "N")]
     limit: Option<usize>,
+    /// What to do about files that cannot be read or decoded [default: fail]
+    #[arg(long, value_enum)]
+    on_error: Option<OnErrorArg>,
     /// A trained URIE (run or weight file) to start DynTTA's SK-UNet from
     #[arg(long, value_name = "RUN")]
     urie: Option<PathBuf>,
@@ -123,25 +119,27 @@ pub struct Args {
     /// Continue the run in RUN exactly where it stopped; its settings need not be given again
     #[arg(long)]
     resume: bool,
-}
-
-/// Three numbers separated by commas.
-pub fn triple(text: &str) -> Result<[f32; 3], String> {
-    let values: Result<Vec<f32>, _> = text.split(',').map(|v| v.trim().parse()).collect();
-    values
-        .ok()
-        .and_then(|v| v.try_into().ok())
-        .ok_or_else(|| "expected three numbers such as 0.5,0.5,0.5".into())
+    #[command(flatten)]
+    input: preprocessing::Args,
 }
 
 impl Args {
     fn settings(&self) -> TrainSettings {
+        let given = self.input.given();
         TrainSettings {
             data: self.data.clone(),
             classifier: self.classifier.clone(),
             arch: self.arch.clone(),
-            mean: self.mean,
-            std: self.std,
+            preprocessing: self.input.preprocessing.clone(),
+            input_size: given.input_size,
+            resize: given.resize,
+            interpolation: given.interpolation,
+            crop_pct: given.crop_pct,
+            mean: given.mean,
+            std: given.std,
+            channels: given.channels,
+            range: given.range,
+            on_error: self.on_error.map(Into::into),
             method: self.method.map(|m| match m {
                 MethodArg::Dyntta => Method::Dyntta,
                 MethodArg::Urie => Method::Urie,
@@ -151,7 +149,6 @@ impl Args {
                 SettingArg::Clean => Setting::Clean,
             }),
             preset: self.preset.clone(),
-            size: self.size,
             limit: self.limit,
             urie: self.urie.clone(),
             control_weights: self.control_weights.clone(),

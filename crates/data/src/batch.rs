@@ -27,7 +27,7 @@ impl Batch {
         self.labels.len()
     }
 
-    /// Whether there is no image; [`batches`] makes no such batch.
+    /// Whether there is no image: all its files were broken and skipped.
     pub fn is_empty(&self) -> bool {
         self.labels.is_empty()
     }
@@ -39,7 +39,8 @@ impl Batch {
 /// with [`Sample::path`], so that the result does not depend on the threads.
 ///
 /// A batch with an image that cannot be loaded, or whose size differs from that of the batch's first, is an error;
-/// the batches after it follow all the same.
+/// the batches after it follow all the same. After [`Dataset::skip_broken`] an image that cannot be loaded is left out
+/// of its batch instead; the others stay in theirs.
 ///
 /// # Panics
 /// In the consumer, if an index is not below [`Dataset::len`] or if `transform` panics.
@@ -72,9 +73,17 @@ fn stack(dataset: &Dataset, chunk: Vec<(usize, Result<Rgb8, Error>)>) -> Result<
     let mut batch =
         Batch { images: Vec::new(), labels: Vec::new(), indices: Vec::new(), width: 0, height: 0 };
     let count = chunk.len();
-    for (place, (index, image)) in chunk.into_iter().enumerate() {
-        let image = image?;
+    for (index, image) in chunk {
         let sample = &dataset.samples[index];
+        let image = match (image, &dataset.skipped) {
+            (Ok(image), _) => image,
+            (Err(error), Some(log)) => {
+                log.note(dataset.locate(sample), &error);
+                continue;
+            }
+            (Err(error), None) => return Err(error),
+        };
+        let place = batch.len();
         if place == 0 {
             (batch.width, batch.height) = (image.width, image.height);
             batch.images = vec![0.0; count * image.data.len()];
@@ -88,6 +97,8 @@ fn stack(dataset: &Dataset, chunk: Vec<(usize, Result<Rgb8, Error>)>) -> Result<
         batch.labels.push(sample.class);
         batch.indices.push(index);
     }
+    let kept = batch.len() * 3 * batch.width * batch.height;
+    batch.images.truncate(kept);
     Ok(batch)
 }
 
@@ -145,5 +156,33 @@ mod tests {
             move |s: &Sample, image: Rgb8| crop(&image, rect(if s.path == "0/2.png" { 1 } else { 3 }));
         let error = batches(set, 0..2, 2, 1, uneven).next().unwrap().unwrap_err().to_string();
         assert_eq!(error, "0/2.png: expected an image of 3x1 pixels as the first of its batch, found 1x1");
+    }
+
+    #[test]
+    fn a_broken_file_is_an_error_or_is_left_out_and_counted_once() {
+        let (folder, _) = seven();
+        folder.file("0/2.png", "no picture");
+        folder.file("1/9.jpg", "");
+        let set = Dataset::open(&folder.0, &crate::Options::default()).unwrap();
+        let run = |set: &Dataset| {
+            let set = Arc::new(set.clone());
+            batches(set.clone(), 0..set.len(), 2, 3, |_, image| image).collect::<Vec<_>>()
+        };
+        let failed = run(&set);
+        assert!(failed[0].as_ref().unwrap_err().to_string().contains("0/2.png"), "{:?}", failed[0]);
+        let log = crate::Skipped::default();
+        let skipping = set.skip_broken(&log);
+        let (first, again) = (run(&skipping), run(&skipping.subset(&[1, 7])));
+        let kept: Vec<Vec<usize>> = first.iter().map(|b| b.as_ref().unwrap().indices.clone()).collect();
+        // Each batch is of the images that it would have been, so that a resumed run finds its place.
+        assert_eq!(kept, [vec![0], vec![2, 3], vec![4, 5], vec![6]]);
+        assert_eq!(first[0].as_ref().unwrap().images.len(), 18);
+        assert!(again[0].as_ref().unwrap().is_empty() && again[0].as_ref().unwrap().images.is_empty());
+        assert_eq!(log.count(), 2);
+        assert!(
+            log.errors()[0].contains("0/2.png") && log.errors()[1].contains("1/9.jpg"),
+            "{:?}",
+            log.errors()
+        );
     }
 }

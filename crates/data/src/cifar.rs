@@ -1,11 +1,12 @@
 //! CIFAR-10 and CIFAR-100, binary version (<https://www.cs.toronto.edu/~kriz/cifar.html>): records of one label byte
 //! (CIFAR-100: a coarse one, then the fine one) and 3 x 32 x 32 bytes, red, green, blue, rows from the top.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::classes::ClassList;
+use crate::classes::{self, ClassList};
 use crate::store::{Archive, Bytes, Encoding, Place, Store};
 use crate::{Dataset, Error, Sample, Split};
 
@@ -62,7 +63,8 @@ pub(crate) fn recognise(folder: &Path) -> bool {
 pub(crate) fn open(folder: &Path, split: Split) -> Result<Dataset, Error> {
     let version = version(folder).expect("recognised");
     let name = folder.display().to_string();
-    let classes = class_names(folder, version)?;
+    let list = ClassList::find(&[folder])?;
+    let classes = class_names(folder, version, list.as_ref())?;
     let record = version.labels + PIXELS.image_bytes().expect("fixed") as u64;
     let files = if split == Split::Train { version.train } else { version.test };
     let (mut archives, mut samples) = (Vec::new(), Vec::new());
@@ -87,26 +89,34 @@ pub(crate) fn open(folder: &Path, split: Split) -> Result<Dataset, Error> {
         archives.push(archive);
     }
     let store = Arc::new(Store { bytes: Bytes::Files(archives), encoding: PIXELS });
-    Ok(Dataset { classes, samples, ignored: 0, name, layout: version.layout, store })
+    let found: BTreeSet<String> = classes.iter().cloned().collect();
+    let wanted = list.map(|list| classes::resolve(&name, Some(list), found)).transpose()?;
+    let set = Dataset { classes, samples, ignored: 0, name, layout: version.layout, store, skipped: None };
+    match wanted {
+        Some(wanted) => set.with_classes(&wanted),
+        None => Ok(set),
+    }
 }
 
-/// `classes.txt`, or the version's own list of names, or for CIFAR-10 the known ones.
-fn class_names(folder: &Path, version: &Version) -> Result<Vec<String>, Error> {
+/// What the labels mean: the version's own list of names, or for CIFAR-10 the known ones, or else `list`.
+fn class_names(folder: &Path, version: &Version, list: Option<&ClassList>) -> Result<Vec<String>, Error> {
     let own = folder.join(version.names_file);
-    let list = match ClassList::find(&[folder])? {
-        Some(list) => list,
-        None if own.is_file() => {
-            let text = fs::read(&own).map_err(|e| Error::io(&own, "read", e))?;
-            ClassList::parse(own.display().to_string(), &text)?
-        }
-        None if version.classes == 10 => return Ok(CLASSES_10.map(Into::into).to_vec()),
-        None => return Err(Error::layout(own.display(), "the names of the classes", "no such file")),
+    let (path, names) = if own.is_file() {
+        let text = fs::read(&own).map_err(|e| Error::io(&own, "read", e))?;
+        let own = ClassList::parse(own.display().to_string(), &text)?;
+        (own.path, own.names)
+    } else if version.classes == CLASSES_10.len() {
+        return Ok(CLASSES_10.map(Into::into).to_vec());
+    } else if let Some(list) = list {
+        (list.path.clone(), list.names.clone())
+    } else {
+        return Err(Error::layout(own.display(), "the names of the classes", "no such file"));
     };
-    if list.names.len() != version.classes {
+    if names.len() != version.classes {
         let expected = format!("{} class names", version.classes);
-        return Err(Error::layout(list.path, expected, list.names.len().to_string()));
+        return Err(Error::layout(path, expected, names.len().to_string()));
     }
-    Ok(list.names)
+    Ok(names)
 }
 
 #[cfg(test)]
@@ -156,6 +166,24 @@ mod tests {
         let set = Dataset::open(&folder.0, &Options::default()).unwrap();
         assert_eq!((set.classes.len(), set.samples[0].class), (100, 42));
         assert_eq!(set.load(0).unwrap().data[..3], [0, 100, 200]);
+    }
+
+    #[test]
+    fn classes_txt_maps_labels_by_name() {
+        let folder = Folder::new();
+        for name in CIFAR_10.train {
+            folder.file(name, record(&[3]));
+        }
+        let mut names = CLASSES_10;
+        names.reverse();
+        folder.file("classes.txt", names.join("\n"));
+        let set = Dataset::open(&folder.0, &Options::default()).unwrap();
+        assert_eq!((set.samples[0].class, set.classes[6].as_str()), (6, "cat"));
+        assert_eq!(set.samples[0].path, "cat/data_batch_1-00000");
+        folder.file("classes.txt", names.join("\n").replace("cat", "lion"));
+        let text = message(&folder);
+        assert!(text.starts_with("T: expected the 10 classes of T/classes.txt truck, ship"), "{text}");
+        assert!(text.ends_with("(not expected: cat; not found: lion)"), "{text}");
     }
 
     #[test]

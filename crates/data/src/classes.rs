@@ -55,12 +55,14 @@ pub(crate) fn resolve(
 ) -> Result<Vec<String>, Error> {
     let names = match list {
         Some(list) => {
-            let missing: Vec<String> =
-                found.iter().filter(|name| !list.names.contains(name)).cloned().collect();
-            if !missing.is_empty() {
-                let expected = format!("a line for every class folder of {path}");
-                let found = format!("no line for {}", crate::error::list(&missing));
-                return Err(Error::layout(list.path, expected, found));
+            if !found.iter().all(|name| list.names.contains(name)) {
+                let found = found.into_iter().collect();
+                return Err(Error::Classes {
+                    path: path.into(),
+                    list: Some(list.path),
+                    expected: list.names,
+                    found,
+                });
             }
             list.names
         }

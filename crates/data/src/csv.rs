@@ -48,14 +48,23 @@ pub(crate) fn open(csv: &Path) -> Result<Dataset, Error> {
         return Err(Error::layout(&name, "a row for every image", "no row"));
     }
 
-    let (names, may_be_index) = match ClassList::find(&[folder])? {
-        Some(list) => (list.names, true),
-        None => (sorted(rows.iter().map(|(_, label, _)| label.clone()).collect()), false),
+    let labels = || sorted(rows.iter().map(|(_, label, _)| label.clone()).collect());
+    let list = ClassList::find(&[folder])?;
+    let may_be_index = list.is_some();
+    let classes = match list {
+        Some(list) => {
+            let known = |label: &String| list.names.contains(label) || label.parse::<usize>().is_ok();
+            if !labels().iter().all(known) {
+                let (expected, found) = (list.names, labels());
+                return Err(Error::Classes { path: name, list: Some(list.path), expected, found });
+            }
+            list.names
+        }
+        None => labels(),
     };
-    let classes = match names.as_slice() {
-        [one] => return Err(Error::layout(&name, "two or more labels", format!("only one, {one:?}"))),
-        _ => names,
-    };
+    if let [one] = classes.as_slice() {
+        return Err(Error::layout(&name, "two or more labels", format!("only one, {one:?}")));
+    }
     let index = classes::index(&classes);
     let mut samples = Vec::with_capacity(rows.len());
     for (path, label, number) in rows {
@@ -67,7 +76,7 @@ pub(crate) fn open(csv: &Path) -> Result<Dataset, Error> {
         samples.push(Sample { path, class, place: Place::File });
     }
     let store = Arc::new(Store { bytes: Bytes::Folder(folder.to_path_buf()), encoding: Encoding::ImageFile });
-    Ok(Dataset { classes, samples, ignored: 0, name, layout: "CSV", store })
+    Ok(Dataset { classes, samples, ignored: 0, name, layout: "CSV", store, skipped: None })
 }
 
 /// By value if all are whole numbers, else in byte order.
@@ -141,6 +150,10 @@ mod tests {
                 .unwrap_err()
                 .ends_with("expected a class of classes.txt or its index below 3, found 10")
         );
+        folder.file("set.csv", "path,label\nimg/a.png,owl\nimg/d.png,emu\n");
+        assert!(open(&folder).unwrap_err().contains(
+            "classes.txt owl, auk, elk, found the 2 classes emu, owl (not expected: emu; not found: auk, elk)"
+        ));
         folder.file("set.csv", "path,label\nimg/a.png,2\nimg/d.png,auk\n");
         let set = open(&folder).unwrap();
         assert_eq!(set.samples.iter().map(|s| s.class).collect::<Vec<_>>(), [2, 1]);

@@ -8,7 +8,7 @@ use dyntta_image::{Rgb8, Stream};
 
 use crate::classes::{self, ClassList};
 use crate::store::{Place, Store};
-use crate::{Error, cifar, csv, cub, folder, idx, tarball};
+use crate::{Error, Skipped, cifar, csv, cub, folder, idx, shards, tarball};
 
 /// Which part of a data set that comes in two.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -58,6 +58,8 @@ pub struct Dataset {
     pub(crate) name: String,
     pub(crate) layout: &'static str,
     pub(crate) store: Arc<Store>,
+    /// Where broken files are noted that are left out; `None`: they are errors.
+    pub(crate) skipped: Option<Skipped>,
 }
 
 impl Dataset {
@@ -65,6 +67,8 @@ impl Dataset {
     /// - a folder `path/<class>/…` of image files, however deep below the class (torchvision's ImageFolder);
     /// - a `.tar` of such a folder, its class folders at the top or below common folders; it is indexed once and then
     ///   read in place, not unpacked (ustar, GNU long names, PAX; not compressed);
+    /// - such a tar in shards: `shard-{000..012}.tar`, `shard-*.tar` or a folder with nothing but tars in it; of tars
+    ///   without any folder, each is a class by its name (ImageNet's training set as distributed);
     /// - a CIFAR-10 or CIFAR-100 folder, binary version (`data_batch_1.bin`, …, or `train.bin`; fine labels);
     /// - a MNIST or Fashion-MNIST folder (`train-images-idx3-ubyte`, …, gzipped or not), grey replicated to RGB;
     /// - a CUB-200-2011 folder (`images.txt`, `image_class_labels.txt`, `train_test_split.txt`);
@@ -80,8 +84,7 @@ impl Dataset {
     /// If nothing stands at `path`, a file is malformed or truncated, there is no image, or there are not two classes.
     pub fn open(path: impl AsRef<Path>, options: &Options) -> Result<Self, Error> {
         let path = path.as_ref();
-        let kind = std::fs::metadata(path).map_err(|e| Error::io(path, "open", e))?;
-        if kind.is_dir() {
+        if path.is_dir() {
             if cifar::recognise(path) {
                 return cifar::open(path, options.split);
             }
@@ -91,10 +94,20 @@ impl Dataset {
             if cub::recognise(path) {
                 return cub::open(path, options.split);
             }
+        }
+        if let Some(tars) = shards::find(path)? {
+            return tarball::open(&path.display().to_string(), "tar shards of classes", &tars);
+        }
+        let kind = std::fs::metadata(path).map_err(|e| Error::io(path, "open", e))?;
+        if kind.is_dir() {
             return folder::open(path);
         }
         let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default().to_ascii_lowercase();
-        if extension == "csv" { csv::open(path) } else { tarball::open(path) }
+        if extension == "csv" {
+            csv::open(path)
+        } else {
+            tarball::open(&path.display().to_string(), "tar of classes", &[path.to_path_buf()])
+        }
     }
 
     /// Samples that were found as `class/…` paths under `name`, sorted; the classes are the first parts.
@@ -128,7 +141,7 @@ impl Dataset {
             samples.push(Sample { class: class.expect("its folder is in the list"), path, place });
         }
         samples.sort_by_key(|s| s.class);
-        Ok(Self { classes, samples, ignored, name, layout, store })
+        Ok(Self { classes, samples, ignored, name, layout, store, skipped: None })
     }
 
     /// The number of images.
@@ -173,6 +186,11 @@ impl Dataset {
         self.store.load(&sample.path, &sample.place)
     }
 
+    /// A sample's file for a message: where the set is, and the path in it.
+    pub(crate) fn locate(&self, sample: &Sample) -> String {
+        format!("{}: {}", self.name, sample.path)
+    }
+
     /// The samples of `indices`, in that order; classes and files are shared.
     ///
     /// # Panics
@@ -190,6 +208,7 @@ impl Dataset {
             name: self.name.clone(),
             layout: self.layout,
             store: self.store.clone(),
+            skipped: self.skipped.clone(),
         }
     }
 
@@ -271,21 +290,29 @@ impl Dataset {
         })
     }
 
-    /// The same images with the classes in the order of `classes`.
+    /// The same images with the labels of `classes`, which must name every class of the data set and may name more.
     ///
     /// # Errors
-    /// [`Error::Classes`], with both lists, if they do not name the same classes.
+    /// [`Error::Classes`], with both lists.
     pub fn with_classes(mut self, classes: &[String]) -> Result<Self, Error> {
         let index = classes::index(classes);
-        let same = classes.len() == self.classes.len() && self.classes.iter().all(|c| index.contains_key(c));
-        if !same {
-            return Err(Error::Classes { path: self.name, expected: classes.to_vec(), found: self.classes });
+        if !self.classes.iter().all(|class| index.contains_key(class)) {
+            let expected = classes.to_vec();
+            return Err(Error::Classes { path: self.name, list: None, expected, found: self.classes });
         }
         for sample in &mut self.samples {
             sample.class = index[&self.classes[sample.class]];
         }
         self.classes = classes.to_vec();
         Ok(self)
+    }
+
+    /// Leaves out files that cannot be read or decoded where images are read by [`crate::batches`], and notes them in
+    /// `log`; otherwise the first such file ends the reading with its error.
+    #[must_use]
+    pub fn skip_broken(mut self, log: &Skipped) -> Self {
+        self.skipped = Some(log.clone());
+        self
     }
 }
 
@@ -359,16 +386,20 @@ mod tests {
     }
 
     #[test]
-    fn classes_can_be_put_in_another_order_but_not_changed() {
+    fn classes_can_be_put_in_another_order_and_be_more_but_not_fewer() {
         let (_folder, set) = four_classes();
         let order: Vec<String> = ["c3", "c1", "c0", "c2"].map(Into::into).to_vec();
         let turned = set.clone().with_classes(&order).unwrap();
         for (a, b) in set.samples.iter().zip(&turned.samples) {
             assert_eq!(set.classes[a.class], turned.classes[b.class]);
         }
+        let more = [&order[..], &["c9".to_string()]].concat();
+        assert_eq!(set.clone().with_classes(&more).unwrap().classes.len(), 5);
         let error = set.with_classes(&order[..3]).unwrap_err().to_string();
         assert!(
-            error.ends_with("expected the 3 classes c3, c1, c0, found the 4 classes c0, c1, c2, c3"),
+            error.ends_with(
+                "expected the 3 classes c3, c1, c0, found the 4 classes c0, c1, c2, c3 (not expected: c2; not found: none)"
+            ),
             "{error}"
         );
     }
@@ -417,8 +448,9 @@ mod tests {
                 bad.truncate(bad.len() - if round % 5 == 0 { stream.below(bad.len()) } else { 0 });
                 folder.file(name, bad);
                 let path = folder.0.join(name.split('/').next().unwrap());
-                for part in crate::CorruptedSet::open(&path, None).map(|set| set.parts).unwrap_or_default() {
-                    let _ = part.dataset.load(0);
+                let parts = crate::CorruptedSet::open(&path, None);
+                for part in parts.map(|set| set.parts).unwrap_or_default() {
+                    let _ = part.open().map(|set| drop(set.load(0)));
                 }
                 if let Ok(set) = Dataset::open(&path, &Options::default()) {
                     (0..set.len()).for_each(|i| drop(set.load(i)));

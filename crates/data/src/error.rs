@@ -29,15 +29,29 @@ pub enum Error {
         /// What stands there.
         found: String,
     },
-    /// Two class lists that should name the same classes do not.
-    #[error("{path}: expected the {} classes {}, found the {} classes {}", expected.len(), list(expected), found.len(), list(found))]
+    /// A data set has classes that the list it is held against does not name.
+    #[error("{path}: {}", classes(list, expected, found))]
     Classes {
         /// The data set.
         path: String,
+        /// Where the classes asked for stand, if that is a file.
+        list: Option<String>,
         /// The classes asked for.
         expected: Vec<String>,
         /// The classes it has.
         found: Vec<String>,
+    },
+    /// A key of a preprocessing file, a flag of that name, or a key of a model's metadata is not what it should be.
+    #[error("{path}: `{key}`: expected {expected}, found {found}")]
+    Preprocessing {
+        /// The file, or where else the key stands.
+        path: String,
+        /// The key.
+        key: String,
+        /// What it may be.
+        expected: String,
+        /// What it is.
+        found: String,
     },
     /// A limit or a share that selects nothing.
     #[error("{path}: expected {expected}, found {found}")]
@@ -79,10 +93,27 @@ fn size((width, height): &(usize, usize)) -> String {
     format!("{width}x{height}")
 }
 
+fn classes(source: &Option<String>, expected: &[String], found: &[String]) -> String {
+    let of = source.as_ref().map_or(String::new(), |path| format!(" of {path}"));
+    let without = |names: &[String], others: &[String]| {
+        let left: Vec<String> = names.iter().filter(|name| !others.contains(name)).cloned().collect();
+        list(&left)
+    };
+    format!(
+        "expected the {} classes{of} {}, found the {} classes {} (not expected: {}; not found: {})",
+        expected.len(),
+        list(expected),
+        found.len(),
+        list(found),
+        without(found, expected),
+        without(expected, found)
+    )
+}
+
 /// The names, the middle of a long list left out.
 pub(crate) fn list(names: &[String]) -> String {
     match names {
-        [] => "(none)".into(),
+        [] => "none".into(),
         [first @ .., last] if names.len() > 12 => format!("{}, ..., {last}", first[..10].join(", ")),
         _ => names.join(", "),
     }

@@ -32,15 +32,23 @@ pub(crate) fn open_with(root: &Path, list: Option<ClassList>) -> Result<Dataset,
         let text = format!("{} images and no folder with images", found.loose_images);
         return Err(Error::layout(name, "a folder for each of two or more classes", text));
     }
-    const PARTS: [&str; 5] = ["train", "val", "valid", "validation", "test"];
-    if found.folders.len() > 1 && found.folders.iter().all(|f| PARTS.contains(&f.as_str())) {
-        let parts: Vec<String> = found.folders.into_iter().collect();
-        let text = format!("the parts {} of a data set: name one of them", parts.join(", "));
-        return Err(Error::layout(name, "a folder for each of two or more classes", text));
+    if let Some(error) = parts_of_a_set(&name, &found.folders) {
+        return Err(error);
     }
     let entries = found.paths.into_iter().map(|path| (path, Place::File)).collect();
     let store = Arc::new(Store { bytes: Bytes::Folder(root.to_path_buf()), encoding: Encoding::ImageFile });
     Dataset::from_class_paths(name, "folder of classes", entries, found.folders, list, found.ignored, store)
+}
+
+/// What is wrong if the folders at `name` are no classes but the parts of a data set.
+pub(crate) fn parts_of_a_set(name: &str, folders: &BTreeSet<String>) -> Option<Error> {
+    const PARTS: [&str; 5] = ["train", "val", "valid", "validation", "test"];
+    if folders.len() < 2 || !folders.iter().all(|folder| PARTS.contains(&folder.as_str())) {
+        return None;
+    }
+    let parts: Vec<&str> = folders.iter().map(String::as_str).collect();
+    let found = format!("the parts {} of a data set: name one of them", parts.join(", "));
+    Some(Error::layout(name, "a folder for each of two or more classes", found))
 }
 
 #[derive(Default)]
@@ -149,7 +157,8 @@ mod tests {
         let text = message(&folder);
         assert_eq!(
             text,
-            "T/set/classes.txt: expected a line for every class folder of T/set, found no line for dog"
+            "T/set: expected the 1 classes of T/set/classes.txt cat, found the 2 classes cat, dog (not expected: dog; not \
+             found: none)"
         );
         folder.file("set/classes.txt", "cat\ndog\ncat\n");
         assert_eq!(

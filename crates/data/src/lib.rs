@@ -5,6 +5,7 @@
 //! copies of a test set `corrupted`. [`prefetch`] and [`batches`] keep a training loop fed.
 
 mod batch;
+pub mod check;
 mod cifar;
 mod classes;
 mod corrupted;
@@ -17,13 +18,18 @@ mod folder;
 mod idx;
 mod npy;
 mod prefetch;
+pub mod preprocessing;
+mod shards;
+mod skipped;
 mod store;
 mod tarball;
 #[cfg(test)]
 mod testing;
 
 pub use batch::{Batch, batches};
-pub use corrupted::{CorruptedPart, CorruptedSet};
+pub use corrupted::{CorruptedPart, CorruptedSet, Wanted};
 pub use dataset::{Dataset, Options, Sample, Split};
 pub use error::Error;
 pub use prefetch::{Prefetch, prefetch};
+pub use preprocessing::Preprocessing;
+pub use skipped::Skipped;

@@ -59,8 +59,9 @@ impl Encoding {
 #[derive(Debug)]
 pub(crate) struct Archive {
     pub path: PathBuf,
-    pub file: File,
     pub len: u64,
+    /// `None`: opened anew for every read, since a process may hold only so many files open.
+    file: Option<File>,
 }
 
 impl Archive {
@@ -68,13 +69,27 @@ impl Archive {
         let fail = |source| Error::io(path, "read", source);
         let file = File::open(path).map_err(fail)?;
         let len = file.metadata().map_err(fail)?.len();
-        Ok(Self { path: path.to_path_buf(), file, len })
+        Ok(Self { path: path.to_path_buf(), len, file: Some(file) })
+    }
+
+    /// The same, no longer held open.
+    pub fn closed(self) -> Self {
+        Self { file: None, ..self }
+    }
+
+    /// The file, while it is held open.
+    pub fn file(&self) -> Option<&File> {
+        self.file.as_ref()
     }
 
     pub fn read_at(&self, offset: u64, len: usize) -> Result<Vec<u8>, Error> {
+        let fail = |source| Error::io(&self.path, "read", source);
         let mut out = vec![0; len];
-        read_exact_at(&self.file, &mut out, offset)
-            .map_err(|source| Error::io(&self.path, "read", source))?;
+        match &self.file {
+            Some(file) => read_exact_at(file, &mut out, offset),
+            None => File::open(&self.path).and_then(|file| read_exact_at(&file, &mut out, offset)),
+        }
+        .map_err(fail)?;
         Ok(out)
     }
 }

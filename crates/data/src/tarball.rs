@@ -1,7 +1,7 @@
-//! A tar of a folder a class, read in place.
+//! Tars of a folder a class, read in place: one, or one in shards.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use dyntta_image::is_image_name;
@@ -10,21 +10,95 @@ use crate::classes::{self, ClassList};
 use crate::store::{Archive, Bytes, Encoding, Place, Store};
 use crate::{Dataset, Error};
 
-/// What a tar holds.
+/// What one or several tars hold.
 pub(crate) struct Index {
-    pub archive: Archive,
-    /// Image files, by path; of several with one path the last, as when unpacked.
+    pub archives: Vec<Archive>,
+    /// Image files, by path; of several with one path the last in its tar, as when unpacked.
     pub images: Vec<(String, Place)>,
     /// Folders that have an entry of their own.
     pub folders: Vec<String>,
-    /// Every `classes.txt`: path, first byte, length.
-    pub lists: Vec<(String, u64, u64)>,
+    /// Every `classes.txt`: path, archive, first byte, length.
+    lists: Vec<(String, usize, u64, u64)>,
     pub ignored: usize,
 }
 
+/// Archives that are held open.
+const MOST_OPEN: usize = 200;
+
+/// Lists tars, of the images those whose paths `keep` wants.
+pub(crate) fn index(paths: &[PathBuf], keep: &dyn Fn(&str) -> bool) -> Result<Index, Error> {
+    let mut all = Index {
+        archives: Vec::new(),
+        images: Vec::new(),
+        folders: Vec::new(),
+        lists: Vec::new(),
+        ignored: 0,
+    };
+    for path in paths {
+        let archive = Archive::open(path)?;
+        let (from, number) = (all.images.len(), all.archives.len());
+        entries(&archive, &mut |entry| {
+            match entry {
+                Entry::Folder(name) => all.folders.push(name),
+                Entry::List(name, offset, len) => all.lists.push((name, number, offset, len)),
+                Entry::Image(name, offset, len) if keep(&name) => {
+                    all.images.push((name, Place::Span { file: number as u32, offset, len }));
+                }
+                Entry::Image(..) => {}
+                Entry::Other => all.ignored += 1,
+            }
+            Ok(())
+        })?;
+        let mut own = all.images.split_off(from);
+        // Stable, so that of equal names the last stays last.
+        own.sort_by(|a, b| a.0.cmp(&b.0));
+        own.reverse();
+        own.dedup_by(|a, b| a.0 == b.0);
+        all.images.append(&mut own);
+        all.archives.push(if paths.len() > MOST_OPEN { archive.closed() } else { archive });
+    }
+    if paths.len() > 1 && all.images.iter().all(|(name, _)| !name.contains('/')) {
+        name_by_archive(&mut all);
+    }
+    all.images.sort_by(|a, b| a.0.cmp(&b.0));
+    if let Some(pair) = all.images.windows(2).find(|pair| pair[0].0 == pair[1].0) {
+        let path = |place: &Place| match place {
+            Place::Span { file, .. } => all.archives[*file as usize].path.display().to_string(),
+            Place::File => String::new(),
+        };
+        let found = format!("{} in {} too", pair[0].0, path(&pair[0].1));
+        return Err(Error::layout(path(&pair[1].1), "every path in one shard", found));
+    }
+    Ok(all)
+}
+
+/// Puts the images of each tar in a folder named after it.
+fn name_by_archive(all: &mut Index) {
+    let stem =
+        |archive: &Archive| archive.path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let stems: Vec<String> = all.archives.iter().map(stem).collect();
+    for (name, place) in &mut all.images {
+        if let Place::Span { file, .. } = place {
+            *name = format!("{}/{name}", stems[*file as usize]);
+        }
+    }
+    all.folders.extend(stems);
+}
+
+/// An entry of a tar: its path in the archive, where there is one, and where its bytes are.
+pub(crate) enum Entry {
+    Folder(String),
+    List(String, u64, u64),
+    Image(String, u64, u64),
+    Other,
+}
+
 /// Lists a tar by hopping from header to header.
-pub(crate) fn index(path: &Path) -> Result<Index, Error> {
-    let archive = Archive::open(path)?;
+pub(crate) fn entries(
+    archive: &Archive,
+    sink: &mut dyn FnMut(Entry) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let path = &archive.path;
     let damaged = |found: String| Error::layout(path.display(), "an uncompressed tar", found);
     let start = archive.read_at(0, archive.len.min(512) as usize)?;
     let compression = match start.as_slice() {
@@ -42,8 +116,7 @@ pub(crate) fn index(path: &Path) -> Result<Index, Error> {
         )));
     }
 
-    let mut tar = tar::Archive::new(&archive.file);
-    let (mut images, mut folders, mut lists, mut ignored) = (Vec::new(), Vec::new(), Vec::new(), 0);
+    let mut tar = tar::Archive::new(archive.file().expect("just opened"));
     let mut last = None;
     for entry in tar.entries_with_seek().map_err(|e| Error::io(path, "read", e))? {
         let entry = entry.map_err(|e| match &last {
@@ -74,29 +147,24 @@ pub(crate) fn index(path: &Path) -> Result<Index, Error> {
         let name = parts.join("/");
         let kind = entry.header().entry_type();
         if kind.is_dir() {
-            folders.push(name);
+            sink(Entry::Folder(name))?;
             continue;
         }
         if !is_image_name(&name) && !is_class_list(&name) {
-            ignored += 1;
+            sink(Entry::Other)?;
             continue;
         }
         if !(kind.is_file() || kind.is_contiguous()) {
             let found = format!("{raw}, a link or another special entry");
             return Err(Error::layout(path.display(), "images as plain files", found));
         }
-        if is_class_list(&name) {
-            lists.push((name, offset, len));
+        sink(if is_class_list(&name) {
+            Entry::List(name, offset, len)
         } else {
-            images.push((name, Place::Span { file: 0, offset, len }));
-        }
+            Entry::Image(name, offset, len)
+        })?;
     }
-    // Stable, so that of equal names the last stays last.
-    images.sort_by(|a, b| a.0.cmp(&b.0));
-    images.reverse();
-    images.dedup_by(|a, b| a.0 == b.0);
-    images.reverse();
-    Ok(Index { archive, images, folders, lists, ignored })
+    Ok(())
 }
 
 fn is_class_list(name: &str) -> bool {
@@ -120,21 +188,26 @@ impl Index {
         }
     }
 
-    /// The `classes.txt` directly below `prefix`, or else one beside the archive.
+    /// The `classes.txt` directly below `prefix`, or else one beside the archives.
     pub fn class_list(&self, prefix: &str) -> Result<Option<ClassList>, Error> {
         let wanted = format!("{prefix}{}", classes::FILE);
         match self.lists.iter().rfind(|(name, ..)| *name == wanted) {
-            Some((name, offset, len)) => {
-                let text = self.archive.read_at(*offset, *len as usize)?;
-                ClassList::parse(format!("{}:{name}", self.archive.path.display()), &text).map(Some)
+            Some((name, archive, offset, len)) => {
+                let archive = &self.archives[*archive];
+                let text = archive.read_at(*offset, *len as usize)?;
+                ClassList::parse(format!("{}:{name}", archive.path.display()), &text).map(Some)
             }
-            None => ClassList::find(&[self.archive.path.parent().unwrap_or(Path::new("."))]),
+            None => {
+                let beside = self.archives.first().and_then(|archive| archive.path.parent());
+                ClassList::find(&[beside.unwrap_or(Path::new("."))])
+            }
         }
     }
 }
 
-pub(crate) fn open(path: &Path) -> Result<Dataset, Error> {
-    let index = index(path)?;
+/// The class folders in `tars`.
+pub(crate) fn open(name: &str, layout: &'static str, tars: &[PathBuf]) -> Result<Dataset, Error> {
+    let index = index(tars, &|_| true)?;
     let prefix = index.common_prefix(|_| false);
     let list = index.class_list(&prefix)?;
     let (mut entries, mut ignored) = (Vec::with_capacity(index.images.len()), index.ignored);
@@ -148,29 +221,16 @@ pub(crate) fn open(path: &Path) -> Result<Dataset, Error> {
     }
     let top = |folder: &String| folder.strip_prefix(&prefix).filter(|f| !f.contains('/')).map(Into::into);
     let folders: BTreeSet<String> = index.folders.iter().filter_map(top).collect();
-    let store = Arc::new(Store { bytes: Bytes::Files(vec![index.archive]), encoding: Encoding::ImageFile });
-    let name = path.display().to_string();
-    Dataset::from_class_paths(name, "tar of classes", entries, folders, list, ignored, store)
+    let store = Arc::new(Store { bytes: Bytes::Files(index.archives), encoding: Encoding::ImageFile });
+    Dataset::from_class_paths(name.into(), layout, entries, folders, list, ignored, store)
 }
 
 #[cfg(test)]
 mod tests {
     use std::path::PathBuf;
 
-    use crate::testing::{Folder, png};
+    use crate::testing::{Folder, png, tar as tar_of};
     use crate::{Dataset, Options};
-
-    /// A tar with `files`; a path of more than 100 bytes becomes a GNU long name.
-    fn tar_of(files: &[(&str, &[u8])]) -> Vec<u8> {
-        let mut builder = tar::Builder::new(Vec::new());
-        for (path, bytes) in files {
-            let mut header = tar::Header::new_gnu();
-            header.set_size(bytes.len() as u64);
-            header.set_mode(0o644);
-            builder.append_data(&mut header, path, *bytes).unwrap();
-        }
-        builder.into_inner().unwrap()
-    }
 
     fn open(path: PathBuf) -> Result<Dataset, String> {
         let folder = path.parent().unwrap().to_str().unwrap().to_string();

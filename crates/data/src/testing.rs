@@ -42,3 +42,15 @@ impl Drop for Folder {
 pub(crate) fn png(level: u8) -> Vec<u8> {
     dyntta_image::encode_png(&Rgb8::new(3, 2, vec![level; 18])).unwrap()
 }
+
+/// A tar with `files`; a path of more than 100 bytes becomes a GNU long name.
+pub(crate) fn tar(files: &[(&str, &[u8])]) -> Vec<u8> {
+    let mut builder = tar::Builder::new(Vec::new());
+    for (path, bytes) in files {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(bytes.len() as u64);
+        header.set_mode(0o644);
+        builder.append_data(&mut header, path, *bytes).unwrap();
+    }
+    builder.into_inner().unwrap()
+}

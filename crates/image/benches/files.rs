@@ -1,7 +1,9 @@
 //! Reading a photograph of ImageNet's usual size for evaluation.
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use dyntta_image::{Filter, Rgb8, Stream, decode, encode_jpeg, encode_png, resize, resize_centre_crop};
+use dyntta_image::{
+    Filter, Rgb8, Stream, covering_size, decode, encode_jpeg, encode_png, resize, resize_centre_crop,
+};
 
 /// 500x375 pixels, smooth with some noise.
 fn photo() -> Rgb8 {
@@ -26,7 +28,7 @@ fn files(c: &mut Criterion) {
             b.iter(|| resize(&photo, 256, 256, filter))
         });
         c.bench_function(&format!("shorter side 256, centre 224 {filter:?}"), |b| {
-            b.iter(|| resize_centre_crop(&photo, 256, 224, 224, filter))
+            b.iter(|| resize_centre_crop(&photo, covering_size((500, 375), (256, 256)), (224, 224), filter))
         });
     }
 }

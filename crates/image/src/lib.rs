@@ -7,9 +7,11 @@
 mod codec;
 mod crop;
 mod error;
+mod input;
 mod jpeg;
 mod resize;
 mod rgb8;
+mod simd;
 mod stream;
 
 pub use codec::{
@@ -18,6 +20,7 @@ pub use codec::{
 };
 pub use crop::{Rect, centre_crop, crop, flip_horizontal, random_resized_crop};
 pub use error::Error;
-pub use resize::{Filter, resize, resize_centre_crop, resize_shorter};
+pub use input::{ChannelOrder, ValueRange};
+pub use resize::{Filter, covering_size, resize, resize_centre_crop, resize_shorter};
 pub use rgb8::Rgb8;
 pub use stream::Stream;

@@ -171,6 +171,12 @@ impl Classifier {
         self.classes
     }
 
+    /// The same network, fed otherwise.
+    #[must_use]
+    pub fn with_normalisation(self, normalisation: Normalisation) -> Self {
+        Self { normalisation, ..self }
+    }
+
     /// What the images are normalised by.
     pub fn normalisation(&self) -> Normalisation {
         self.normalisation

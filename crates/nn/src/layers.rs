@@ -4,6 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use burn::module::{Module, Param, RunningState};
 use burn::tensor::Tensor;
+use dyntta_image::{ChannelOrder, ValueRange};
 
 use crate::init::Init;
 use crate::ops;
@@ -216,26 +217,47 @@ impl BatchNorm {
     }
 }
 
-/// Brings RGB values in `0..=1` to what a network was trained on: `(x − mean)/std` by channel.
+/// Brings RGB values in `0..=1` to what a network was trained on: into `range`, then `(x - mean)/std` by colour, then the
+/// channels in order.
 #[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Normalisation {
-    /// Mean of each channel.
+    /// Mean of red, green and blue, in units of `range`.
     pub mean: [f32; 3],
-    /// Standard deviation of each channel.
+    /// Standard deviation of red, green and blue, in units of `range`.
     pub std: [f32; 3],
+    /// The order of the network's channels.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub channels: ChannelOrder,
+    /// The range of values.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub range: ValueRange,
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 impl Normalisation {
     /// ImageNet's statistics, which torchvision and the CIFAR ResNets use.
-    pub const IMAGENET: Self = Self { mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] };
+    pub const IMAGENET: Self = Self {
+        mean: [0.485, 0.456, 0.406],
+        std: [0.229, 0.224, 0.225],
+        channels: ChannelOrder::Rgb,
+        range: ValueRange::Unit,
+    };
 
     /// Normalises `[n, h, w, 3]`.
     pub fn apply(&self, x: Tensor<4>) -> Tensor<4> {
         let device = x.device().without_autodiff();
-        let scale = self.std.map(|s| 1.0 / s);
-        let shift = [0, 1, 2].map(|c| -self.mean[c] * scale[c]);
+        let (stretch, start) = self.range.from_unit();
+        let scale = self.std.map(|s| stretch / s);
+        let shift = [0, 1, 2].map(|c| (start - self.mean[c]) / self.std[c]);
         let tensor = |v: [f32; 3]| Tensor::<1>::from_data(v, &device);
-        ops::affine(x, tensor(scale), tensor(shift), LINEAR)
+        let x = ops::affine(x, tensor(scale), tensor(shift), LINEAR);
+        match self.channels {
+            ChannelOrder::Rgb => x,
+            ChannelOrder::Bgr => x.flip([3]),
+        }
     }
 }

@@ -30,7 +30,7 @@ const TRAIN_IMAGES: usize = 10_000;
 const CLEAN_IMAGES: usize = 2_000;
 const CORRUPTED_IMAGES: usize = 300;
 const SEVERITIES: [usize; 3] = [1, 3, 5];
-const GEOMETRY: Geometry = Geometry { preset: Preset::Cifar, size: SIZE };
+const GEOMETRY: Geometry = Geometry::usual(Preset::Cifar, SIZE);
 
 /// How much of everything; [`Effort::default`] is the demo.
 #[derive(Clone, Copy, Debug)]
@@ -217,7 +217,7 @@ fn enhancer(
         method: Some(method),
         setting: Some(Setting::NonBlind),
         preset: Some("cifar".into()),
-        size: Some(SIZE),
+        input_size: Some(SIZE.into()),
         urie: (method == Method::Dyntta).then(|| out.join("urie")),
         epochs: Some(effort.epochs[if method == Method::Urie { 1 } else { 2 }]),
         seed: Some(seed),

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use burn::tensor::Device;
 use dyntta_corrupt::{Corruption, Severity};
-use dyntta_data::{CorruptedSet, Dataset};
+use dyntta_data::{CorruptedPart, CorruptedSet, Dataset};
 use dyntta_nn::{Classifier, Enhancer, Mode};
 
 use crate::control::{Progress, Stop};
@@ -92,9 +92,24 @@ pub struct Evaluation {
 }
 
 struct Cell {
-    data: Arc<Dataset>,
+    images: Source,
     corruption: Option<(Corruption, Severity)>,
     name: Option<(String, u8)>,
+}
+
+enum Source {
+    Set(Arc<Dataset>),
+    /// Listed when its turn comes.
+    Part(CorruptedPart),
+}
+
+impl Source {
+    fn open(&self) -> Result<Arc<Dataset>, Error> {
+        Ok(match self {
+            Self::Set(set) => set.clone(),
+            Self::Part(part) => Arc::new(part.open()?),
+        })
+    }
 }
 
 /// Evaluates the classifier behind each enhancer (`None`: alone) on the same images.
@@ -114,25 +129,28 @@ pub fn evaluate(
     let geometry = plan.geometry;
     let (cells, seed) = cells(plan.clean, plan.corrupted);
     let batch_size = plan.batch_size.max(1);
-    let total: usize = cells.iter().map(|cell| cell.data.len()).sum();
-    progress.begin("evaluating", total as u64, 0);
-    let start = |c: usize| {
-        let cell: &Cell = cells.get(c)?;
-        Some(eval_batches(cell.data.clone(), geometry, cell.corruption, seed, batch_size))
+    progress.begin("evaluating", count(&cells)? as u64, 0);
+    let start = |c: usize| -> Result<_, Error> {
+        let Some(cell) = cells.get(c) else { return Ok(None) };
+        let batches = eval_batches(cell.images.open()?, geometry, cell.corruption, seed, batch_size);
+        Ok(Some(batches))
     };
     let mut hits = vec![vec![Score::default(); cells.len()]; enhancers.len()];
     let mut seconds = vec![0.0; enhancers.len()];
     let mut done = 0;
-    let mut next = start(0);
+    let mut next = start(0)?;
     for (c, cell) in cells.iter().enumerate() {
         let batches = next.expect("a cell has batches");
         // The next cell's images are made while this one's are looked at.
-        next = start(c + 1);
+        next = start(c + 1)?;
         let note =
             cell.name.as_ref().map_or("clean".to_owned(), |(name, severity)| format!("{name} {severity}"));
         for batch in batches {
             stop.check()?;
             let batch = batch?;
+            if batch.is_empty() {
+                continue; // all its files are broken and skipped
+            }
             for (e, enhancer) in enhancers.iter().enumerate() {
                 let started = Instant::now();
                 let images = images(&batch, device);
@@ -147,17 +165,35 @@ pub fn evaluate(
             done += batch.len();
             progress.update(done as u64, &note);
         }
+        if hits.iter().any(|row| row[c].n == 0) {
+            return Err(Error::setting("on-error", "an image that can be read", format!("none of {note}")));
+        }
     }
     progress.end("");
     let scores = hits.iter().map(|row| collect(&cells, row)).collect();
-    Ok(Evaluation { scores, images: total, seconds })
+    Ok(Evaluation { scores, images: done, seconds })
+}
+
+/// How many images there are, where they are not listed yet by the first part of theirs.
+fn count(cells: &[Cell]) -> Result<usize, Error> {
+    let (mut total, mut of_a_part) = (0, None);
+    for cell in cells {
+        total += match &cell.images {
+            Source::Set(set) => set.len(),
+            Source::Part(part) => match of_a_part {
+                Some(n) => n,
+                None => *of_a_part.insert(part.open()?.len()),
+            },
+        };
+    }
+    Ok(total)
 }
 
 fn cells(clean: Option<Dataset>, corrupted: Option<Corrupted>) -> (Vec<Cell>, u64) {
     let mut cells = Vec::new();
     let mut stream_seed = 0;
     if let Some(data) = clean {
-        cells.push(Cell { data: Arc::new(data), corruption: None, name: None });
+        cells.push(Cell { images: Source::Set(Arc::new(data)), corruption: None, name: None });
     }
     match corrupted {
         Some(Corrupted::Suite { base, corruptions, severities, seed }) => {
@@ -166,7 +202,7 @@ fn cells(clean: Option<Dataset>, corrupted: Option<Corrupted>) -> (Vec<Cell>, u6
             for corruption in corruptions {
                 for &severity in &severities {
                     cells.push(Cell {
-                        data: data.clone(),
+                        images: Source::Set(data.clone()),
                         corruption: Some((corruption, severity)),
                         name: Some((corruption.name().to_owned(), severity.get())),
                     });
@@ -175,8 +211,8 @@ fn cells(clean: Option<Dataset>, corrupted: Option<Corrupted>) -> (Vec<Cell>, u6
         }
         Some(Corrupted::Set(set)) => {
             for part in set.parts {
-                let name = Some((part.corruption, part.severity));
-                cells.push(Cell { data: Arc::new(part.dataset), corruption: None, name });
+                let name = Some((part.corruption.clone(), part.severity));
+                cells.push(Cell { images: Source::Part(part), corruption: None, name });
             }
         }
         None => {}

@@ -116,6 +116,10 @@ pub fn fit<M: Module>(
                 }));
             }
             let batch = batches.next().expect("an epoch has all its batches")?;
+            if batch.is_empty() {
+                at.step += 1; // all its files are broken and skipped
+                continue;
+            }
             let lr = recipe.lr * recipe.schedule.factor(at.epoch * steps + at.step, total, at.epoch);
             let step = train_step(&model, &logits, batch, recipe, device);
             if !step.loss.is_finite() {
@@ -158,6 +162,9 @@ pub fn fit<M: Module>(
                 state::save(&folder.path.join(state::FILE), &model, &optimizer, &at)?;
                 last_save = Instant::now();
             }
+        }
+        if at.images == 0 {
+            return Err(Error::setting("on-error", "an image that can be read", "none in a whole epoch"));
         }
         let n = at.images as f64;
         let epoch = EpochMetrics {

@@ -1,14 +1,12 @@
 //! The images of training and evaluation: brought to size, augmented or corrupted, in batches.
 
-use std::str::FromStr;
 use std::sync::Arc;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use dyntta_corrupt::{Corruption, Preset, Severity, suite};
+use dyntta_data::preprocessing::Fit;
 use dyntta_data::{Batch, Dataset, Prefetch, batches};
-use dyntta_image::{
-    Filter, Rgb8, Stream, crop, flip_horizontal, random_resized_crop, resize, resize_centre_crop,
-};
+use dyntta_image::{Rgb8, Stream, crop, flip_horizontal, random_resized_crop, resize};
 use serde::{Deserialize, Serialize};
 
 use crate::recipe::Recipe;
@@ -23,55 +21,41 @@ pub fn images(batch: &Batch, device: &Device) -> Tensor<4> {
 }
 
 /// How images are brought to the network's size, before any corruption.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Geometry {
-    /// Which conventions: ImageNet's crops, or CIFAR's whole images.
-    #[serde(with = "preset_name")]
+    /// Which conventions of training and of corruptions: ImageNet's crops, or CIFAR's whole images.
     pub preset: Preset,
-    /// The side of the square that the network sees, in pixels.
-    pub size: usize,
-}
-
-mod preset_name {
-    use super::{FromStr, Preset};
-    use serde::{Deserialize, Deserializer, Serializer};
-
-    pub fn serialize<S: Serializer>(preset: &Preset, s: S) -> Result<S::Ok, S::Error> {
-        s.collect_str(preset)
-    }
-
-    pub fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Preset, D::Error> {
-        Preset::from_str(&String::deserialize(d)?).map_err(serde::de::Error::custom)
-    }
+    /// What the classifier was trained to see.
+    pub fit: Fit,
 }
 
 impl Geometry {
-    /// For training: a random resized crop (ImageNet) or the whole image (CIFAR), flipped half the time.
+    /// The preset's usual way at `size` pixels a side.
+    pub const fn usual(preset: Preset, size: usize) -> Self {
+        let fit = match preset {
+            Preset::Imagenet => Fit::imagenet(size),
+            Preset::Cifar => Fit::whole(size),
+        };
+        Self { preset, fit }
+    }
+
+    /// For training: a random resized crop (ImageNet) or as in evaluation (CIFAR), flipped half the time.
     pub fn train(self, image: &Rgb8, stream: &mut Stream) -> Rgb8 {
         let image = match self.preset {
             Preset::Imagenet => {
                 let (scale, ratio) = ((0.08, 1.0), (3.0 / 4.0, 4.0 / 3.0));
                 let rect = random_resized_crop(image.width, image.height, scale, ratio, stream);
-                resize(&crop(image, rect), self.size, self.size, Filter::Bilinear)
+                let size = self.fit.size;
+                resize(&crop(image, rect), size.width, size.height, self.fit.interpolation)
             }
-            Preset::Cifar => self.whole(image),
+            Preset::Cifar => self.eval(image),
         };
         if stream.uniform() < 0.5 { flip_horizontal(&image) } else { image }
     }
 
-    /// For evaluation: the shorter side to 8/7 of the size and its centre (ImageNet: 256 and 224), or the whole image.
+    /// For evaluation: what the classifier was trained to see.
     pub fn eval(self, image: &Rgb8) -> Rgb8 {
-        match self.preset {
-            Preset::Imagenet => {
-                let shorter = (self.size * 8).div_ceil(7);
-                resize_centre_crop(image, shorter, self.size, self.size, Filter::Bilinear)
-            }
-            Preset::Cifar => self.whole(image),
-        }
-    }
-
-    fn whole(self, image: &Rgb8) -> Rgb8 {
-        resize(image, self.size, self.size, Filter::Bilinear)
+        self.fit.apply(image)
     }
 }
 

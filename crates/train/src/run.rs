@@ -5,16 +5,18 @@ use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
 use dyntta_corrupt::Preset;
-use dyntta_data::{Dataset, Options};
-use dyntta_image::write_atomic;
+use dyntta_data::preprocessing::{Given, InputSize, ResizeRule, Sources};
+use dyntta_data::{Dataset, Options, Preprocessing, Skipped};
+use dyntta_image::{ChannelOrder, Filter, ValueRange, write_atomic};
 use dyntta_nn::checkpoint::{self, ClassifierConfig, EnhancerConfig, Method};
-use dyntta_nn::{Arch, Classifier, Depth, Enhancer, Init, Mode, Normalisation, ResNet, weights};
+use dyntta_nn::{Arch, Classifier, Depth, Enhancer, Init, Mode, ResNet, weights};
 use serde::{Deserialize, Serialize};
 
 use crate::control::{Progress, Stop};
 use crate::error::Error;
 use crate::fit::{EpochMetrics, RunFolder, fit};
 use crate::images::{Geometry, Setting, TrainingImages};
+use crate::input::{OnError, check_classes, named, normalisation, report_skipped, usual};
 use crate::recipe::{OptimizerKind, Recipe, Schedule};
 use crate::state;
 
@@ -32,18 +34,33 @@ pub struct TrainSettings {
     pub classifier: Option<PathBuf>,
     /// The classifier's architecture; absent: told by its keys.
     pub arch: Option<String>,
-    /// Mean of each channel that the classifier's input is normalised by.
+    /// A file with the classifier's preprocessing; absent: one beside its weights, if there is one.
+    pub preprocessing: Option<PathBuf>,
+    /// Height and width of the classifier's input, and of the training images.
+    #[serde(alias = "size")]
+    pub input_size: Option<InputSize>,
+    /// How images are brought to that size.
+    pub resize: Option<ResizeRule>,
+    /// By which interpolation.
+    pub interpolation: Option<Filter>,
+    /// The share of a resized side that is kept.
+    pub crop_pct: Option<f64>,
+    /// Mean of red, green and blue that the classifier's input is normalised by, in units of `range`.
     pub mean: Option<[f32; 3]>,
-    /// Standard deviation of each channel.
+    /// Standard deviation of red, green and blue, in units of `range`.
     pub std: Option<[f32; 3]>,
+    /// The order of the classifier's channels.
+    pub channels: Option<ChannelOrder>,
+    /// The range of the classifier's values.
+    pub range: Option<ValueRange>,
+    /// What to do about files that cannot be read or decoded; absent: fail.
+    pub on_error: Option<OnError>,
     /// Which enhancer.
     pub method: Option<Method>,
     /// What the training images go through.
     pub setting: Option<Setting>,
     /// `imagenet` or `cifar`.
     pub preset: Option<String>,
-    /// The side of the training images in pixels.
-    pub size: Option<usize>,
     /// Train on this many images only, the same number of each class.
     pub limit: Option<usize>,
     /// A trained URIE to start the SK-UNet of DynTTA from: a run's folder or a weight file.
@@ -107,12 +124,19 @@ impl TrainSettings {
             data: self.data.or(other.data),
             classifier: self.classifier.or(other.classifier),
             arch: self.arch.or(other.arch),
+            preprocessing: self.preprocessing.or(other.preprocessing),
+            input_size: self.input_size.or(other.input_size),
+            resize: self.resize.or(other.resize),
+            interpolation: self.interpolation.or(other.interpolation),
+            crop_pct: self.crop_pct.or(other.crop_pct),
             mean: self.mean.or(other.mean),
             std: self.std.or(other.std),
+            channels: self.channels.or(other.channels),
+            range: self.range.or(other.range),
+            on_error: self.on_error.or(other.on_error),
             method: self.method.or(other.method),
             setting: self.setting.or(other.setting),
             preset: self.preset.or(other.preset),
-            size: self.size.or(other.size),
             limit: self.limit.or(other.limit),
             urie: self.urie.or(other.urie),
             control_weights: self.control_weights.or(other.control_weights),
@@ -143,13 +167,6 @@ impl TrainSettings {
         let method = self.method.unwrap_or(Method::Dyntta);
         let preset: Preset = self.preset.as_deref().unwrap_or("imagenet").parse()?;
         let paper = preset == Preset::Imagenet;
-        let (mean, std) = (
-            self.mean.unwrap_or(Normalisation::IMAGENET.mean),
-            self.std.unwrap_or(Normalisation::IMAGENET.std),
-        );
-        if std.iter().any(|s| !(s.is_finite() && *s > 0.0)) || mean.iter().any(|m| !m.is_finite()) {
-            return Err(Error::setting("std", "three positive numbers", format!("{std:?}")));
-        }
         let recipe = Recipe {
             epochs: self.epochs.unwrap_or(if paper { 60 } else { 10 }),
             batch_size: self.batch_size.unwrap_or(64),
@@ -187,7 +204,6 @@ impl TrainSettings {
             ("epochs", Some(recipe.epochs)),
             ("batch-size", Some(recipe.batch_size)),
             ("limit", self.limit),
-            ("size", self.size),
             ("control-size", self.control_size),
         ] {
             at_least_one(key, value)?;
@@ -213,14 +229,28 @@ impl TrainSettings {
                 }
             }
         }
+        let data = self.data.clone().ok_or_else(|| required("data"))?;
+        let classifier = self.classifier.clone().ok_or_else(|| required("classifier"))?;
+        let sources = Sources {
+            flags: self.given(),
+            file: self.preprocessing.as_deref(),
+            weights: &classifier,
+            metadata: BTreeMap::new(),
+            trained: Given::default(),
+            default: usual(preset),
+            default_name: &format!("the {preset} preset"),
+        };
+        let (preprocessing, preprocessing_from) = sources.resolve()?;
         Ok(Resolved {
-            data: self.data.clone().ok_or_else(|| required("data"))?,
-            classifier: self.classifier.clone().ok_or_else(|| required("classifier"))?,
+            data,
+            classifier,
             arch: self.arch.as_deref().map(str::parse).transpose()?,
-            normalisation: Normalisation { mean, std },
+            geometry: Geometry { preset, fit: preprocessing.fit },
+            preprocessing,
+            preprocessing_from,
+            on_error: self.on_error.unwrap_or_default(),
             method,
             setting: self.setting.unwrap_or(Setting::NonBlind),
-            geometry: Geometry { preset, size: self.size.unwrap_or(if paper { 224 } else { 32 }) },
             limit: self.limit,
             urie: self.urie.clone(),
             control_weights: self.control_weights.clone(),
@@ -228,6 +258,21 @@ impl TrainSettings {
             bank: self.bank.clone(),
             recipe,
         })
+    }
+
+    /// What these settings say of the classifier's preprocessing.
+    fn given(&self) -> Given {
+        Given {
+            input_size: self.input_size,
+            resize: self.resize,
+            interpolation: self.interpolation,
+            crop_pct: self.crop_pct,
+            mean: self.mean,
+            std: self.std,
+            channels: self.channels,
+            range: self.range,
+            classes: None,
+        }
     }
 }
 
@@ -240,8 +285,12 @@ pub struct Resolved {
     pub classifier: PathBuf,
     /// The classifier's architecture, if it was named.
     pub arch: Option<Arch>,
-    /// What the classifier's input is normalised by.
-    pub normalisation: Normalisation,
+    /// What the classifier was trained to be fed.
+    pub preprocessing: Preprocessing,
+    /// Where that is from, in words.
+    pub preprocessing_from: String,
+    /// What to do about broken files.
+    pub on_error: OnError,
     /// Which enhancer.
     pub method: Method,
     /// What the training images go through.
@@ -269,7 +318,7 @@ impl Resolved {
             "method": self.method,
             "setting": self.setting,
             "preset": self.geometry.preset.name(),
-            "size": self.geometry.size,
+            "preprocessing": Preprocessing { classes: None, ..self.preprocessing.clone() },
             "images": data.len(),
             "classes": data.classes.len(),
             "arch": classifier.arch().to_string(),
@@ -290,31 +339,6 @@ pub struct TrainSummary {
     pub config: EnhancerConfig,
 }
 
-/// Checks that a data set's classes are as many as the classifier's outputs.
-///
-/// # Errors
-/// [`Error::Classes`].
-pub fn check_classes(data: &Dataset, classifier: &Classifier) -> Result<(), Error> {
-    if data.classes.len() == classifier.classes() {
-        return Ok(());
-    }
-    const SHOWN: usize = 20;
-    let mut listing: Vec<&str> = data.classes.iter().take(SHOWN).map(String::as_str).collect();
-    if data.classes.len() > SHOWN {
-        listing.push("…");
-    }
-    Err(Error::Classes {
-        what: data.name().to_owned(),
-        expected: classifier.classes(),
-        found: data.classes.len(),
-        listing: format!(
-            ": {}.\nA `classes.txt` in the data set, one class a line in the order of the classifier's outputs, may name \
-             classes without images",
-            listing.join(", ")
-        ),
-    })
-}
-
 /// Trains an enhancer and keeps everything in `folder`; with `resume`, continues the run that is there.
 ///
 /// # Errors
@@ -329,21 +353,34 @@ pub fn train_enhancer(
     let resolved = settings.resolve()?;
     let plain = Device::flex();
     let device = plain.clone().autodiff();
-    let classifier = Classifier::load(&resolved.classifier, resolved.arch, resolved.normalisation, &plain)?;
+    let normalisation = normalisation(&resolved.preprocessing);
+    let classifier = Classifier::load(&resolved.classifier, resolved.arch, normalisation, &plain)?;
     progress.message(&format!(
         "classifier {} ({}, {} classes)",
         resolved.classifier.display(),
         classifier.arch(),
         classifier.classes()
     ));
-    let data = Dataset::open(&resolved.data, &Options::default())?;
+    progress.message(&format!(
+        "preprocessing {}; from {}",
+        resolved.preprocessing.describe(),
+        resolved.preprocessing_from
+    ));
+    let data = named(Dataset::open(&resolved.data, &Options::default())?, &resolved.preprocessing)?;
+    let skipped = Skipped::default();
+    let data = match resolved.on_error {
+        OnError::Fail => data,
+        OnError::Skip => data.skip_broken(&skipped),
+    };
     let data = match resolved.limit {
         Some(limit) => data.limit_balanced(limit)?,
         None => data,
     };
     progress.message(&format!("training images {}", data.describe()));
     check_classes(&data, &classifier)?;
-    train_on(&resolved, settings, &classifier, data, folder, resume, &device, stop, progress)
+    let summary = train_on(&resolved, settings, &classifier, data, folder, resume, &device, stop, progress);
+    report_skipped(&skipped, progress);
+    summary
 }
 
 /// [`train_enhancer`] with data and classifier at hand; `settings` is what a resumed run starts from.
@@ -361,7 +398,7 @@ pub fn train_on(
     stop: &Stop,
     progress: &mut dyn Progress,
 ) -> Result<TrainSummary, Error> {
-    let size = resolved.geometry.size;
+    let size = resolved.geometry.fit.size;
     let description = resolved.describe(&data, classifier);
     let config = EnhancerConfig {
         format: 1,
@@ -371,7 +408,7 @@ pub fn train_on(
             None => dyntta_ops::Bank::paper().names().map(Into::into).collect(),
         }),
         control_size: resolved.control_size,
-        image_size: [size, size],
+        image_size: [size.height, size.width],
         classifier: ClassifierConfig {
             arch: classifier.arch().to_string(),
             normalisation: classifier.normalisation(),

@@ -27,7 +27,7 @@ fn settings(method: Method, optimizer: OptimizerKind) -> TrainSettings {
         classifier: Some("fresh".into()),
         method: Some(method),
         preset: Some("cifar".into()),
-        size: Some(28),
+        input_size: Some(28.into()),
         epochs: Some(2),
         batch_size: Some(8),
         optimizer: Some(optimizer),

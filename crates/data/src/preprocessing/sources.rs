@@ -1,0 +1,188 @@
+//! Where a classifier's preprocessing is looked for.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::{Given, Preprocessing, read};
+use crate::Error;
+
+/// The file looked for beside the weights after the one with their own name and `.json`.
+pub const BESIDE: &str = "preprocessing.json";
+/// timm's file, looked for beside the weights last, and passed over if it is another program's.
+pub const TIMM: &str = "config.json";
+
+/// The sources of a preprocessing, the first that gives a key has it:
+///
+/// 1. the flags;
+/// 2. `file`, if one is named; else the first there is of `<weights' stem>.json`, [`BESIDE`] and a timm [`TIMM`] in the
+///    weights' folder;
+/// 3. the model's metadata;
+/// 4. what an enhancer was trained with;
+/// 5. the architecture's default.
+///
+/// `mean` and `std` belong to a `range`, `crop_pct` belongs to a `resize`: a source that gives the latter alone brings
+/// the former's usual values along, see [`Given`].
+#[derive(Clone, Debug)]
+pub struct Sources<'a> {
+    /// What flags or settings say.
+    pub flags: Given,
+    /// A file to read instead of those beside the weights.
+    pub file: Option<&'a Path>,
+    /// The classifier's weights.
+    pub weights: &'a Path,
+    /// The metadata in the weights' file, where its format has any.
+    pub metadata: BTreeMap<String, String>,
+    /// What the enhancer at hand was trained with.
+    pub trained: Given,
+    /// The architecture's default.
+    pub default: Preprocessing,
+    /// What to call the default: `the imagenet preset`.
+    pub default_name: &'a str,
+}
+
+impl Sources<'_> {
+    /// The preprocessing, and in words where it is from: `flags, model.json and the cifar preset`.
+    ///
+    /// # Errors
+    /// If a file cannot be read, or says what is not known or out of range: file, key, expected and found are named.
+    pub fn resolve(self) -> Result<(Preprocessing, String), Error> {
+        self.flags.check("flags")?;
+        let mut levels = vec![("flags".to_string(), self.flags)];
+        let path = self.file.map(Path::to_path_buf).or_else(|| beside(self.weights));
+        if let Some(path) = path {
+            let name = path.display().to_string();
+            let text = fs::read_to_string(&path).map_err(|e| Error::io(&path, "read", e))?;
+            levels.push((name.clone(), Given::from_json(&name, &text)?));
+        }
+        let name = self.weights.display().to_string();
+        let metadata = Given::from_metadata(&name, &self.metadata)?;
+        levels.push((format!("the metadata of {name}"), metadata));
+        levels.push(("the enhancer's training".into(), self.trained));
+
+        let mut all = Given::default();
+        let mut names = Vec::new();
+        for (name, level) in levels {
+            let before = all.clone();
+            all = all.or(level);
+            if all != before {
+                names.push(name);
+            }
+        }
+        let default = Given::from(Preprocessing { classes: None, ..self.default.clone() });
+        if all.clone().or(default) != all {
+            names.push(self.default_name.to_string());
+        }
+        let found = all.complete(self.default, &names.join(" with "))?;
+        let from = match names.as_slice() {
+            [first @ .., last] if !first.is_empty() => format!("{} and {last}", first.join(", ")),
+            _ => names.concat(),
+        };
+        Ok((found, from))
+    }
+}
+
+/// The file beside the weights.
+fn beside(weights: &Path) -> Option<PathBuf> {
+    let own = [weights.with_extension("json"), weights.with_file_name(BESIDE)];
+    if let Some(found) = own.into_iter().find(|path| path.is_file() && path != weights) {
+        return Some(found);
+    }
+    let timm = weights.with_file_name(TIMM);
+    fs::read_to_string(&timm).is_ok_and(|text| read::is_timm(&text)).then_some(timm)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::preprocessing::{Fit, ResizeRule};
+    use crate::testing::Folder;
+    use dyntta_image::{Filter, ValueRange};
+
+    fn sources(weights: &Path) -> Sources<'_> {
+        Sources {
+            flags: Given::default(),
+            file: None,
+            weights,
+            metadata: BTreeMap::new(),
+            trained: Given::default(),
+            default: Preprocessing::imagenet(224),
+            default_name: "the imagenet preset",
+        }
+    }
+
+    const TIMM_CONFIG: &str = r#"{"pretrained_cfg": {"interpolation": "bicubic", "crop_pct": 0.95}}"#;
+
+    #[test]
+    fn the_nearest_source_has_a_key_and_the_default_the_rest() {
+        let folder = Folder::new();
+        let weights = folder.0.join("net.pth");
+        let path = |name: &str| folder.0.join(name).display().to_string();
+        assert_eq!(
+            sources(&weights).resolve().unwrap(),
+            (Preprocessing::imagenet(224), "the imagenet preset".into())
+        );
+
+        folder.file("config.json", r#"{"model_type": "another program's"}"#);
+        assert_eq!(sources(&weights).resolve().unwrap().1, "the imagenet preset");
+        folder.file("config.json", TIMM_CONFIG);
+        let (found, from) = sources(&weights).resolve().unwrap();
+        assert_eq!(
+            found.fit,
+            Fit { interpolation: Filter::Bicubic, crop_pct: 0.95, ..Fit::imagenet(224) },
+            "{from}"
+        );
+        assert_eq!(from, format!("{} and the imagenet preset", path("config.json")));
+
+        folder.file("preprocessing.json", r#"{"mean": [0.5, 0.5, 0.5]}"#);
+        let (found, from) = sources(&weights).resolve().unwrap();
+        assert_eq!((found.mean, found.fit), ([0.5; 3], Fit::imagenet(224)), "{from}");
+        folder.file("net.json", r#"{"std": [0.25, 0.25, 0.25]}"#);
+        let (found, from) = sources(&weights).resolve().unwrap();
+        assert_eq!((found.mean[0], found.std), (0.485, [0.25; 3]), "{from}");
+
+        let flags = Given { input_size: Some(64.into()), std: Some([2.0; 3]), ..Given::default() };
+        let metadata = BTreeMap::from([("mean".into(), "1,2,3".into())]);
+        let trained =
+            Given { mean: Some([9.0; 3]), classes: Some(vec!["a".into(), "b".into()]), ..flags.clone() };
+        let (found, from) = Sources { flags, metadata, trained, ..sources(&weights) }.resolve().unwrap();
+        assert_eq!((found.fit.size, found.std, found.mean), (64.into(), [2.0; 3], [1.0, 2.0, 3.0]));
+        assert_eq!(found.classes.unwrap(), ["a", "b"]);
+        let weights = weights.display();
+        assert_eq!(
+            from,
+            format!("flags, the metadata of {weights}, the enhancer's training and the imagenet preset")
+        );
+    }
+
+    #[test]
+    fn a_named_file_replaces_those_beside() {
+        let folder = Folder::new();
+        folder.file("net.json", "not even JSON");
+        let weights = folder.0.join("net.pth");
+        let file = folder.file("other.json", TIMM_CONFIG);
+        let (found, _) = Sources { file: Some(&file), ..sources(&weights) }.resolve().unwrap();
+        assert_eq!(found.fit.crop_pct, 0.95);
+        let error = sources(&weights).resolve().unwrap_err().to_string();
+        assert!(error.contains("net.json: expected a JSON object"), "{error}");
+        let missing = folder.0.join("none.json");
+        let error = Sources { file: Some(&missing), ..sources(&weights) }.resolve().unwrap_err().to_string();
+        assert!(error.contains("none.json: cannot read"), "{error}");
+    }
+
+    #[test]
+    fn a_range_brings_its_mean_and_a_rule_its_crop() {
+        let weights = Path::new("net.pth");
+        let flags =
+            Given { range: Some(ValueRange::Byte), resize: Some(ResizeRule::Stretch), ..Given::default() };
+        let (found, _) = Sources { flags, ..sources(weights) }.resolve().unwrap();
+        assert_eq!((found.mean, found.std, found.fit.crop_pct), ([0.0; 3], [1.0; 3], 1.0));
+        assert_eq!(
+            found.describe(),
+            "224x224 px (stretched to 224x224, bilinear), RGB in 0..255, mean 0, 0, 0, std 1, 1, 1"
+        );
+        let flags = Given { resize: Some(ResizeRule::None), crop_pct: Some(0.5), ..Given::default() };
+        let error = Sources { flags, ..sources(weights) }.resolve().unwrap_err().to_string();
+        assert_eq!(error, "flags: `crop_pct`: expected 1 where `resize` is \"none\", found 0.5");
+    }
+}

@@ -1,0 +1,89 @@
+//! What a classifier is fed: its preprocessing in a run, its class names, and broken files.
+
+use dyntta_corrupt::Preset;
+use dyntta_data::{Dataset, Preprocessing, Skipped};
+use dyntta_nn::{Classifier, Normalisation};
+use serde::{Deserialize, Serialize};
+
+use crate::control::Progress;
+use crate::error::Error;
+
+/// A preset's usual preprocessing: ImageNet's at 224 pixels, or the whole image at 32.
+pub fn usual(preset: Preset) -> Preprocessing {
+    match preset {
+        Preset::Imagenet => Preprocessing::imagenet(224),
+        Preset::Cifar => Preprocessing::cifar(32),
+    }
+}
+
+/// What of a preprocessing stands in front of the classifier's network.
+pub fn normalisation(preprocessing: &Preprocessing) -> Normalisation {
+    let Preprocessing { mean, std, channels, range, .. } = *preprocessing;
+    Normalisation { mean, std, channels, range }
+}
+
+/// What to do about files that cannot be read or decoded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnError {
+    /// Stop at the first.
+    #[default]
+    Fail,
+    /// Leave them out, and say how many.
+    Skip,
+}
+
+/// The data set with the labels of the classifier's class names, where they are known.
+///
+/// # Errors
+/// [`dyntta_data::Error::Classes`], with both lists, if it has classes that are not among them.
+pub fn named(data: Dataset, preprocessing: &Preprocessing) -> Result<Dataset, Error> {
+    Ok(match &preprocessing.classes {
+        Some(names) => data.with_classes(names)?,
+        None => data,
+    })
+}
+
+/// Says how many broken files were left out, and what is wrong with the first of them.
+pub fn report_skipped(skipped: &Skipped, progress: &mut dyn Progress) {
+    const SHOWN: usize = 10;
+    let errors = skipped.errors();
+    if !errors.is_empty() {
+        let more = if errors.len() > SHOWN { "\n  ..." } else { "" };
+        let shown = errors[..errors.len().min(SHOWN)].join("\n  ");
+        progress.message(&format!("{} broken files skipped:\n  {shown}{more}", errors.len()));
+    }
+}
+
+/// Checks that a data set's classes are as many as the classifier's outputs.
+///
+/// # Errors
+/// [`Error::Classes`].
+pub fn check_classes(data: &Dataset, classifier: &Classifier) -> Result<(), Error> {
+    check_class_count(data.name(), &data.classes, classifier)
+}
+
+/// [`check_classes`] for the `classes` of what is called `name`.
+///
+/// # Errors
+/// [`Error::Classes`].
+pub fn check_class_count(name: &str, classes: &[String], classifier: &Classifier) -> Result<(), Error> {
+    if classes.len() == classifier.classes() {
+        return Ok(());
+    }
+    const SHOWN: usize = 20;
+    let mut listing: Vec<&str> = classes.iter().take(SHOWN).map(String::as_str).collect();
+    if classes.len() > SHOWN {
+        listing.push("…");
+    }
+    Err(Error::Classes {
+        what: name.to_owned(),
+        expected: classifier.classes(),
+        found: classes.len(),
+        listing: format!(
+            ": {}.\nA `classes.txt` in the data set, one class a line in the order of the classifier's outputs, may name \
+             classes without images",
+            listing.join(", ")
+        ),
+    })
+}
