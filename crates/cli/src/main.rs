@@ -2,6 +2,7 @@
 
 mod allocator;
 mod bench;
+mod corrupt;
 mod demo;
 mod enhance;
 mod eval;
@@ -29,6 +30,8 @@ enum Command {
     Train(Box<train::Args>),
     /// Measure a classifier on clean and corrupted images, with and without an enhancer.
     Eval(Box<eval::Args>),
+    /// Write corrupted copies of a data set, as ImageNet-C and CIFAR-10-C are laid out.
+    Corrupt(Box<corrupt::Args>),
     /// Enhance image files.
     Enhance(enhance::Args),
     /// Time this machine: enhancing, a training step, the corruptions.
@@ -52,6 +55,7 @@ fn main() -> ExitCode {
         Command::Demo(args) => demo::run(args, &stop),
         Command::Train(args) => train::run(*args, &stop),
         Command::Eval(args) => eval::run(*args, &stop),
+        Command::Corrupt(args) => corrupt::run(*args, &stop),
         Command::Enhance(args) => enhance::run(args, &stop),
         Command::Bench(args) => bench::run(args, &stop),
     });
