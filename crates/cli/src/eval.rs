@@ -10,10 +10,10 @@ use dyntta_data::preprocessing::{Given, InputSize, Sources};
 use dyntta_data::{CorruptedSet, Dataset, Options, Preprocessing, Skipped, Split, Wanted};
 use dyntta_nn::checkpoint::{self, EnhancerConfig};
 use dyntta_nn::{Arch, Classifier, Enhancer, Normalisation};
-use dyntta_train::report::{Column, eval_json, table};
+use dyntta_train::report::{Column, eval_json, seen_note, table};
 use dyntta_train::{
-    Corrupted, Geometry, Plan, Stop, check_class_count, check_classes, evaluate, named, normalisation,
-    report_skipped, usual,
+    Corrupted, Geometry, Plan, Setting, Stop, check_class_count, check_classes, evaluate, named,
+    normalisation, report_skipped, usual,
 };
 use serde_json::json;
 
@@ -125,6 +125,11 @@ pub fn run(args: Args, stop: &Stop) -> Result<()> {
     let columns: Vec<Column> =
         ["alone", &name].iter().zip(&result.scores).map(|(name, scores)| Column { name, scores }).collect();
     print!("{}", table(&columns));
+    let setting = config.as_ref().and_then(|c| Setting::of_run(&c.training));
+    let enhanced = result.scores.get(1).map(|scores| (scores, setting));
+    if let Some(note) = enhanced.and_then(|(scores, setting)| seen_note(scores, setting)) {
+        println!("{note}");
+    }
     if let Some(path) = &args.json {
         let images = result.images.max(1) as f64;
         let about = json!({
@@ -148,7 +153,7 @@ pub fn run(args: Args, stop: &Stop) -> Result<()> {
             "ms_per_image": result.seconds.iter().map(|s| 1e3 * s / images).collect::<Vec<_>>(),
             "peak_mib": peak_mib(),
         });
-        let json = eval_json(&result.scores[0], result.scores.get(1), about);
+        let json = eval_json(&result.scores[0], enhanced, about);
         let text = serde_json::to_string_pretty(&json)? + "\n";
         dyntta_image::write_atomic(path, text.as_bytes())?;
     }

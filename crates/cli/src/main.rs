@@ -2,6 +2,7 @@
 
 mod allocator;
 mod bench;
+mod corrupt;
 mod data;
 mod demo;
 mod enhance;
@@ -31,6 +32,8 @@ enum Command {
     Train(Box<train::Args>),
     /// Measure a classifier on clean and corrupted images, with and without an enhancer.
     Eval(Box<eval::Args>),
+    /// Write corrupted copies of a data set, as ImageNet-C and CIFAR-10-C are laid out.
+    Corrupt(Box<corrupt::Args>),
     /// Enhance image files.
     Enhance(enhance::Args),
     /// Look into data sets.
@@ -56,6 +59,7 @@ fn main() -> ExitCode {
         Command::Demo(args) => demo::run(args, &stop),
         Command::Train(args) => train::run(*args, &stop),
         Command::Eval(args) => eval::run(*args, &stop),
+        Command::Corrupt(args) => corrupt::run(*args, &stop),
         Command::Enhance(args) => enhance::run(args, &stop),
         Command::Data(args) => data::run(args, &stop),
         Command::Bench(args) => bench::run(args, &stop),

@@ -23,6 +23,8 @@ enum MethodArg {
 enum SettingArg {
     /// Training images go through the fifteen common corruptions.
     Nonblind,
+    /// Training images go through AugMix, so that no corruption is known.
+    Blind,
     /// Training images stay clean.
     Clean,
 }
@@ -146,6 +148,7 @@ impl Args {
             }),
             setting: self.setting.map(|s| match s {
                 SettingArg::Nonblind => Setting::NonBlind,
+                SettingArg::Blind => Setting::Blind,
                 SettingArg::Clean => Setting::Clean,
             }),
             preset: self.preset.clone(),

@@ -116,6 +116,9 @@ fn eval_prints_a_table_and_writes_versioned_json() {
     assert_eq!(value["version"], 1);
     assert_eq!(value["clean"]["n"], 8);
     assert!(value["corrupted"]["by_corruption"]["fog"]["5"].is_f64());
+    // This enhancer's config names no setting, so nothing is known of what it has seen.
+    assert!(table.contains("setting unknown"), "{table}");
+    assert_eq!(value["corrupted"]["seen_in_training"]["common15"], serde_json::Value::Null);
     assert!(
         value["corrupted"]["common15"].is_f64() && value["without_enhancer"]["clean"]["accuracy"].is_f64()
     );

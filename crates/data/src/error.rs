@@ -63,6 +63,21 @@ pub enum Error {
         /// What was asked for.
         found: String,
     },
+    /// A corrupted set was made with other settings than those asked for.
+    #[error(
+        "{path}: the set was made with `{key}` {found}, this run has {expected}; write to another folder, or with the same \
+         settings"
+    )]
+    Manifest {
+        /// The manifest.
+        path: String,
+        /// The setting.
+        key: String,
+        /// What was asked for.
+        expected: String,
+        /// What the set was made with.
+        found: String,
+    },
     /// The images of one batch differ in size.
     #[error(
         "{path}: expected an image of {} pixels as the first of its batch, found {}",

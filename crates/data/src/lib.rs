@@ -2,12 +2,13 @@
 //!
 //! [`Dataset::open`] recognises a layout and lists its samples without decoding anything; [`Dataset::load`] decodes
 //! one, from any thread. One module a layout: `folder`, `tarball`, `cifar`, `idx`, `cub`, `csv`, and for corrupted
-//! copies of a test set `corrupted`. [`prefetch`] and [`batches`] keep a training loop fed.
+//! copies of a test set `corrupted`, which [`write_corrupted`] makes. [`prefetch`] and [`batches`] keep a training loop fed.
 
 mod batch;
 pub mod check;
 mod cifar;
 mod classes;
+mod corrupt_set;
 mod corrupted;
 mod csv;
 mod cub;
@@ -27,6 +28,9 @@ mod tarball;
 mod testing;
 
 pub use batch::{Batch, batches};
+pub use corrupt_set::{
+    CorruptLayout, CorruptSettings, CorruptSummary, FileFormat, Frost, MANIFEST, write_corrupted,
+};
 pub use corrupted::{CorruptedPart, CorruptedSet, Wanted};
 pub use dataset::{Dataset, Options, Sample, Split};
 pub use error::Error;

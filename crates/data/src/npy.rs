@@ -88,3 +88,25 @@ pub(crate) fn labels(path: &Path) -> Result<Vec<usize>, Error> {
         })
         .collect()
 }
+
+/// The header of a file, version 1, of an array in C order; 64 bytes or a multiple, as numpy aligns it.
+pub(crate) fn header(kind: &str, shape: &[usize]) -> Vec<u8> {
+    const BEFORE: usize = 10;
+    let shape: String = shape.iter().map(|d| format!("{d}, ")).collect();
+    let shape = if shape.matches(',').count() == 1 { shape.trim_end() } else { shape.trim_end_matches(", ") };
+    let mut text = format!("{{'descr': '{kind}', 'fortran_order': False, 'shape': ({shape}), }}");
+    let length = (BEFORE + text.len() + 1).next_multiple_of(64) - BEFORE;
+    text.extend(std::iter::repeat_n(' ', length - 1 - text.len()));
+    text.push('\n');
+    [b"\x93NUMPY\x01\x00".as_slice(), &(length as u16).to_le_bytes(), text.as_bytes()].concat()
+}
+
+/// A whole file of labels below `classes`: bytes where they fit, as CIFAR-10-C has them.
+pub(crate) fn labels_file(labels: &[usize], classes: usize) -> Vec<u8> {
+    let shape = [labels.len()];
+    if classes <= 256 {
+        [header("|u1", &shape), labels.iter().map(|&l| l as u8).collect()].concat()
+    } else {
+        [header("<i8", &shape), labels.iter().flat_map(|&l| (l as i64).to_le_bytes()).collect()].concat()
+    }
+}

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use burn::tensor::{Device, Tensor, TensorData};
-use dyntta_corrupt::{Corruption, Preset, Severity, suite};
+use dyntta_corrupt::{AugMix, Corruption, Preset, Severity, suite};
 use dyntta_data::preprocessing::Fit;
 use dyntta_data::{Batch, Dataset, Prefetch, batches};
 use dyntta_image::{Rgb8, Stream, crop, flip_horizontal, random_resized_crop, resize};
@@ -67,6 +67,29 @@ pub enum Setting {
     Clean,
     /// With probability 15/16 one of the fifteen common corruptions at a random severity.
     NonBlind,
+    /// [`AugMix`]: none of the corruptions is known in training.
+    Blind,
+}
+
+impl Setting {
+    /// The corruptions that training images go through.
+    pub fn corruptions(self) -> Vec<Corruption> {
+        match self {
+            Self::NonBlind => suite("common15").expect("the suite exists"),
+            Self::Clean | Self::Blind => Vec::new(),
+        }
+    }
+
+    /// The setting that a checkpoint's config names in its settings of the training run, if it names one.
+    pub fn of_run(training: &serde_json::Value) -> Option<Self> {
+        Self::deserialize(&training["setting"]).ok()
+    }
+}
+
+impl std::fmt::Display for Setting {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.serialize(f)
+    }
 }
 
 /// The labelled images of a training run and what is done to them.
@@ -112,7 +135,8 @@ impl TrainingImages {
         let size = recipe.batch_size.min(order.len());
         order.truncate(size * self.steps(recipe.batch_size));
         order.drain(..size * first);
-        let corruptions = suite("common15").expect("the suite exists");
+        let corruptions = setting.corruptions();
+        let augmix = AugMix::default();
         batches(self.data.clone(), order, size, WORKERS, move |sample, image| {
             let mut stream = Stream::new(seed, &["train", &name, &sample.path]);
             let image = geometry.train(&image, &mut stream);
@@ -126,6 +150,7 @@ impl TrainingImages {
                     let severity = Severity::ALL[stream.below(Severity::ALL.len())];
                     corruption.apply(&image, geometry.preset, severity, &mut stream)
                 }
+                Setting::Blind => augmix.apply(&image, &mut stream),
             }
         })
     }

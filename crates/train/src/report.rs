@@ -7,6 +7,7 @@ use dyntta_corrupt::suite;
 use serde_json::{Map, Value, json};
 
 use crate::evaluate::Scores;
+use crate::images::Setting;
 
 /// Names the scores of an evaluation: what stands before the classifier.
 pub struct Column<'a> {
@@ -176,14 +177,90 @@ pub fn scores_json(scores: &Scores) -> Map<String, Value> {
     out
 }
 
+/// The names of the evaluated corruptions that an enhancer trained in `setting` has seen.
+fn seen(scores: &Scores, setting: Setting) -> Vec<&str> {
+    let known = setting.corruptions();
+    let names = scores.corrupted.iter().map(|(name, _)| name.as_str());
+    names.filter(|name| known.iter().any(|c| c.name() == *name)).collect()
+}
+
+/// A line on which of the corruptions of an evaluation the enhancer has seen in training: their scores say nothing about
+/// corruptions that are new to it. `setting` is `None` where it isn't known; without corruptions there is nothing to say.
+pub fn seen_note(scores: &Scores, setting: Option<Setting>) -> Option<String> {
+    if scores.corrupted.is_empty() {
+        return None;
+    }
+    let Some(setting) = setting else {
+        return Some("setting unknown: these corruptions may have been seen in training".into());
+    };
+    let names = seen(scores, setting);
+    let which = match names.len() {
+        0 => "none of these corruptions was".to_owned(),
+        n if n == setting.corruptions().len() => "common15 was".to_owned(),
+        1 => format!("{} was", names[0]),
+        _ => format!("{} were", names.join(", ")),
+    };
+    Some(format!("setting {setting}: {which} seen in training"))
+}
+
 /// The JSON of `dyntta eval --json`, version 1: the scores behind the enhancer, and the classifier's alone under
-/// `without_enhancer`.
-pub fn eval_json(alone: &Scores, enhanced: Option<&Scores>, about: Value) -> Value {
+/// `without_enhancer`. `setting` is how the enhancer was trained, as far as it is known; for each suite
+/// `corrupted.seen_in_training` says whether corruptions of it were trained on.
+pub fn eval_json(alone: &Scores, enhanced: Option<(&Scores, Option<Setting>)>, about: Value) -> Value {
     let mut out = Map::from_iter([("version".to_owned(), json!(1))]);
-    out.append(&mut scores_json(enhanced.unwrap_or(alone)));
-    if enhanced.is_some() {
+    out.append(&mut scores_json(enhanced.map_or(alone, |(scores, _)| scores)));
+    if let Some((scores, setting)) = enhanced {
+        out.insert("setting".into(), json!(setting));
+        if let Some(Value::Object(corrupted)) = out.get_mut("corrupted") {
+            let suites = ["common15", "extra4"].into_iter().filter(|of| corrupted.contains_key(*of));
+            let by_suite: Map<String, Value> = suites
+                .map(|of| {
+                    (of.to_owned(), json!(setting.map(|s| seen(scores, s).into_iter().any(is_member(of)))))
+                })
+                .collect();
+            corrupted.insert("seen_in_training".into(), Value::Object(by_suite));
+        }
         out.insert("without_enhancer".into(), Value::Object(scores_json(alone)));
     }
     out.insert("about".into(), about);
     Value::Object(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::evaluate::Score;
+
+    fn scores(names: &[&str]) -> Scores {
+        let by = BTreeMap::from([(3, Score { hits: 1, n: 2 })]);
+        Scores { clean: None, corrupted: names.iter().map(|n| ((*n).to_owned(), by.clone())).collect() }
+    }
+
+    #[test]
+    fn what_was_seen_in_training_is_said() {
+        let all: Vec<&str> = suite("all19").unwrap().iter().map(|c| c.name()).collect();
+        let note = |names: &[&str], setting| seen_note(&scores(names), setting).unwrap_or_default();
+        assert_eq!(note(&all, Some(Setting::NonBlind)), "setting nonblind: common15 was seen in training");
+        assert_eq!(
+            note(&["fog", "snow", "spatter"], Some(Setting::NonBlind)),
+            "setting nonblind: fog, snow were seen in training"
+        );
+        assert_eq!(
+            note(&all, Some(Setting::Blind)),
+            "setting blind: none of these corruptions was seen in training"
+        );
+        assert!(note(&all, None).contains("may have been seen"));
+        assert_eq!(note(&[], Some(Setting::NonBlind)), "");
+        let json = |setting| eval_json(&scores(&all), Some((&scores(&all), setting)), Value::Null);
+        let nonblind = json(Some(Setting::NonBlind));
+        assert_eq!(nonblind["setting"], "nonblind");
+        assert_eq!(nonblind["corrupted"]["seen_in_training"], json!({ "common15": true, "extra4": false }));
+        let blind = json(Some(Setting::Blind));
+        assert_eq!(blind["corrupted"]["seen_in_training"], json!({ "common15": false, "extra4": false }));
+        assert_eq!(json(None)["corrupted"]["seen_in_training"], json!({ "common15": null, "extra4": null }));
+        let alone = eval_json(&scores(&all), None, Value::Null);
+        assert!(alone.get("setting").is_none() && alone["corrupted"].get("seen_in_training").is_none());
+    }
 }

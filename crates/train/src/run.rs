@@ -472,13 +472,32 @@ fn start_from(
 ) -> Result<Enhancer, Error> {
     let Enhancer::DynTta(mut dyntta) = enhancer else { return Ok(enhancer) };
     if let Some(path) = &resolved.urie {
-        let (Enhancer::Urie(urie), _) = checkpoint::load(path, device)? else {
+        let (Enhancer::Urie(urie), config) = checkpoint::load(path, device)? else {
             return Err(Error::setting(
                 "urie",
                 "a run of `--method urie`, or URIE weights",
                 format!("DynTTA in {}", path.display()),
             ));
         };
+        if resolved.setting.corruptions().is_empty() {
+            match config.map(|c| Setting::of_run(&c.training)) {
+                // What its SK-UNet has seen, the whole has seen.
+                Some(Some(setting)) if !setting.corruptions().is_empty() => {
+                    return Err(Error::setting(
+                        "urie",
+                        format!("a URIE trained without the corruptions, as `--setting {}` is", resolved.setting),
+                        format!("`--setting {setting}` in {}", path.display()),
+                    ));
+                }
+                Some(Some(_)) => {}
+                _ => progress.message(&format!(
+                    "note: {} doesn't say what it was trained on; it may have seen corruptions that `--setting {}` is \
+                     to leave unseen",
+                    path.display(),
+                    resolved.setting
+                )),
+            }
+        }
         progress.message(&format!("SK-UNet started from {}", path.display()));
         dyntta = dyntta.with_urie(urie);
     } else if dyntta.bank().network_slot().is_some() {

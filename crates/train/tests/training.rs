@@ -8,7 +8,8 @@ use dyntta_nn::checkpoint::{self, Method};
 use dyntta_nn::weights::{self, StateDict};
 use dyntta_nn::{Arch, Classifier, ClassifierNet, Init, Normalisation};
 use dyntta_train::{
-    Error, METRICS, OptimizerKind, Progress, Schedule, Silent, Stop, TrainSettings, TrainSummary, train_on,
+    Error, METRICS, OptimizerKind, Progress, Schedule, Setting, Silent, Stop, TrainSettings, TrainSummary,
+    train_on,
 };
 
 fn data() -> Dataset {
@@ -208,4 +209,35 @@ fn a_bank_with_an_unknown_op_is_refused() {
     let message = error.to_string();
     assert!(message.contains("shaprness") && message.contains("sharpness"), "{message}");
     assert!(!run.exists(), "nothing is begun");
+}
+
+#[test]
+fn a_blind_run_starts_from_no_urie_that_has_seen_the_corruptions() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = |name: &str| folder.path().join(name);
+    let of = |method, setting, urie: Option<&str>| TrainSettings {
+        setting: Some(setting),
+        urie: urie.map(run),
+        epochs: Some(1),
+        bank: (method == Method::Dyntta).then(|| vec!["gamma".into(), "urie".into()]),
+        ..settings(method, OptimizerKind::Adam)
+    };
+    let go = |settings: &TrainSettings, name: &str| {
+        train(settings, &run(name), false, &Stop::default(), &mut Silent)
+    };
+    let clean = go(&of(Method::Urie, Setting::Clean, None), "clean").unwrap();
+    let blind = go(&of(Method::Urie, Setting::Blind, None), "blind").unwrap();
+    go(&of(Method::Urie, Setting::NonBlind, None), "nonblind").unwrap();
+    assert_eq!(Setting::of_run(&blind.config.training), Some(Setting::Blind));
+    assert_ne!(clean.epochs[0].loss, blind.epochs[0].loss, "AugMix changes the images");
+    go(&of(Method::Dyntta, Setting::Blind, Some("blind")), "dyntta").unwrap();
+    let Err(error) = go(&of(Method::Dyntta, Setting::Blind, Some("nonblind")), "refused") else {
+        panic!("it has seen the corruptions")
+    };
+    let message = error.to_string();
+    assert!(
+        message.contains("`urie`") && message.contains("nonblind") && message.contains("blind"),
+        "{message}"
+    );
+    assert!(!run("refused").exists(), "nothing is begun");
 }

@@ -1,0 +1,234 @@
+//! The layout of CIFAR-10-C: an array a corruption, severity after severity, and one of the labels.
+
+use std::fs::{self, File};
+use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use dyntta_corrupt::{Corruption, Severity};
+use dyntta_image::write_atomic;
+use sha2::{Digest, Sha256};
+
+use super::manifest::{Record, hex};
+use super::{CorruptSummary, Work};
+use crate::{Error, npy};
+
+const LABELS: &str = "labels.npy";
+const LEVELS: usize = Severity::ALL.len();
+
+impl Work<'_> {
+    pub(super) fn write_arrays(
+        &self,
+        record: &mut Record,
+        progress: &mut dyn FnMut(u64, u64),
+    ) -> Result<CorruptSummary, Error> {
+        let mut summary = CorruptSummary::default();
+        let Some(rows) = self.rows(&mut summary, record)? else { return Ok(summary) };
+        let total = (rows.indices.len() * LEVELS * self.settings.corruptions.len()) as u64;
+        progress(0, total);
+
+        let classes = self.data.classes.len();
+        let label = |i: &usize| self.data.samples[*i].class;
+        let one_level: Vec<usize> = rows.indices.iter().map(label).collect();
+        let labels = npy::labels_file(&one_level.repeat(LEVELS), classes);
+        write_atomic(self.out.join(LABELS), &labels)?;
+        record.add(LABELS.into(), hex(&Sha256::digest(&labels)));
+
+        for &corruption in &self.settings.corruptions {
+            let file = format!("{corruption}.npy");
+            let each = (rows.indices.len() * LEVELS) as u64;
+            let hash = match kept(&self.out.join(&file), &rows.shape(), record.before(&file))? {
+                Some(hash) => {
+                    summary.kept += each;
+                    hash
+                }
+                None => {
+                    let before = summary.written + summary.kept;
+                    let mut done = |n: u64| progress(before + n, total);
+                    let Some(hash) = self.write_array(corruption, &rows, &mut done)? else {
+                        return Ok(summary);
+                    };
+                    summary.written += each;
+                    hash
+                }
+            };
+            record.add(file, hash);
+            progress(summary.written + summary.kept, total);
+        }
+        summary.complete = true;
+        Ok(summary)
+    }
+
+    /// The images that can be read, all of one size; `None` if stopped.
+    fn rows(&self, summary: &mut CorruptSummary, record: &mut Record) -> Result<Option<Rows>, Error> {
+        let n = self.data.len();
+        let mut sizes: Vec<Option<Result<(usize, usize), Error>>> = Vec::new();
+        sizes.resize_with(n, || None);
+        self.watch.for_each(
+            n,
+            self.settings.threads,
+            |i| self.load(i).map(|image| (image.width, image.height)),
+            |i, size| {
+                if size.is_err() && !self.settings.skip_bad {
+                    self.watch.fail();
+                }
+                sizes[i] = Some(size);
+            },
+        );
+        let mut rows = Rows { indices: Vec::new(), width: 0, height: 0 };
+        let mut missing = false;
+        for (i, size) in sizes.into_iter().enumerate() {
+            let path = &self.data.samples[i].path;
+            match size {
+                None => missing = true,
+                Some(Err(error)) if !self.settings.skip_bad => return Err(error),
+                Some(Err(error)) => {
+                    record.skip(path);
+                    summary.skipped.push(error);
+                }
+                Some(Ok((width, height))) => {
+                    if rows.indices.is_empty() {
+                        (rows.width, rows.height) = (width, height);
+                    } else if (rows.width, rows.height) != (width, height) {
+                        let expected =
+                            format!("images of {}x{} pixels, as the first", rows.width, rows.height);
+                        let name = format!("{}:{path}", self.data.name());
+                        return Err(Error::layout(name, expected, format!("{width}x{height}")));
+                    }
+                    rows.indices.push(i);
+                }
+            }
+        }
+        if missing {
+            return Ok(None);
+        }
+        if rows.indices.is_empty() {
+            return Err(summary.skipped.swap_remove(0));
+        }
+        Ok(Some(rows))
+    }
+
+    /// Writes one array and gives its hash; `None` if stopped.
+    fn write_array(
+        &self,
+        corruption: Corruption,
+        rows: &Rows,
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<Option<String>, Error> {
+        let path = self.out.join(format!("{corruption}.npy"));
+        let fail = |e| Error::io(&path, "write", e);
+        let header = npy::header("|u1", &rows.shape());
+        let mut temporary = Temporary::create(&path).map_err(fail)?;
+        temporary.file().write_all(&header).map_err(fail)?;
+
+        let row_bytes = rows.width * rows.height * 3;
+        let n = rows.indices.len();
+        let file = Mutex::new(temporary.file());
+        let (mut failed, mut done) = (None, 0);
+        self.watch.for_each(
+            n,
+            self.settings.threads,
+            |row| -> Result<(), Error> {
+                let index = rows.indices[row];
+                let clean = self.load(index)?;
+                for (level, severity) in Severity::ALL.into_iter().enumerate() {
+                    let image = self.corrupt(&clean, corruption, severity, index);
+                    let offset = header.len() as u64 + (level * n + row) as u64 * row_bytes as u64;
+                    let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
+                    file.seek(SeekFrom::Start(offset)).map_err(fail)?;
+                    file.write_all(&image.data).map_err(fail)?;
+                }
+                Ok(())
+            },
+            |_, result| match result {
+                Ok(()) => {
+                    done += 1;
+                    progress((done * LEVELS) as u64);
+                }
+                Err(error) => {
+                    self.watch.fail();
+                    failed = Some(error);
+                }
+            },
+        );
+        if let Some(error) = failed {
+            return Err(error);
+        }
+        if done < n {
+            return Ok(None);
+        }
+        temporary.file().seek(SeekFrom::Start(0)).map_err(fail)?;
+        let hash = hash(temporary.file()).map_err(fail)?;
+        temporary.rename(&path).map_err(fail)?;
+        Ok(Some(hash))
+    }
+}
+
+/// What the rows of a severity are: images of the data set, and their size.
+struct Rows {
+    indices: Vec<usize>,
+    width: usize,
+    height: usize,
+}
+
+impl Rows {
+    fn shape(&self) -> [usize; 4] {
+        [self.indices.len() * LEVELS, self.height, self.width, 3]
+    }
+}
+
+/// The hash of the array if it is there and whole: if it has the hash it had or, where none is known, the shape.
+fn kept(path: &Path, shape: &[usize], before: Option<&str>) -> Result<Option<String>, Error> {
+    let Ok(array) = npy::open(path) else { return Ok(None) };
+    if array.kind != "|u1" || array.shape != shape {
+        return Ok(None);
+    }
+    let fail = |e| Error::io(path, "read", e);
+    let hash = hash(&mut File::open(path).map_err(fail)?).map_err(fail)?;
+    Ok(before.is_none_or(|before| before == hash).then_some(hash))
+}
+
+/// SHA-256 of the rest of a file.
+fn hash(file: &mut File) -> io::Result<String> {
+    let mut reader = BufReader::with_capacity(1 << 20, file);
+    let (mut hash, mut buffer) = (Sha256::new(), vec![0; 1 << 16]);
+    loop {
+        match reader.read(&mut buffer)? {
+            0 => return Ok(hex(&hash.finalize())),
+            n => hash.update(&buffer[..n]),
+        }
+    }
+}
+
+/// A file in the making, hidden from readers; removed unless it is renamed.
+struct Temporary {
+    path: PathBuf,
+    file: Option<File>,
+}
+
+impl Temporary {
+    fn create(target: &Path) -> io::Result<Self> {
+        let name = target.file_name().unwrap_or_default().to_string_lossy();
+        let path = target.with_file_name(format!(".{name}.{}.tmp", std::process::id()));
+        let file = File::options().read(true).write(true).create(true).truncate(true).open(&path)?;
+        Ok(Self { path, file: Some(file) })
+    }
+
+    fn file(&mut self) -> &mut File {
+        self.file.as_mut().expect("it is open until it is renamed")
+    }
+
+    fn rename(mut self, target: &Path) -> io::Result<()> {
+        // Closed first: an open file cannot be renamed everywhere.
+        self.file = None;
+        fs::rename(&self.path, target)
+    }
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        self.file = None;
+        // After a rename there is nothing to remove.
+        let _ = fs::remove_file(&self.path);
+    }
+}
