@@ -24,6 +24,7 @@ pub mod simd;
 mod transpose;
 pub mod upsample;
 mod wgrad;
+pub mod winograd;
 
 pub use act::Activation;
 pub use conv::Conv2d;
