@@ -257,9 +257,8 @@ impl Run<'_> {
                     }
                     for tx in task.columns.clone() {
                         let column = (tx - task.columns.start) * OUT * cin;
-                        let rows: [&[f32]; IN] = std::array::from_fn(|i| {
-                            &ring[(ty * OUT + i) % IN * line + column..][..IN * cin]
-                        });
+                        let rows: [&[f32]; IN] =
+                            std::array::from_fn(|i| &ring[(ty * OUT + i) % IN * line + column..][..IN * cin]);
                         let at = ((n * self.h + ty * OUT) * self.w + tx * OUT) * cout;
                         batch.push(&rows, at, self.h - ty * OUT, self.w - tx * OUT);
                     }
@@ -458,7 +457,8 @@ unsafe fn transform_output<S: Simd>(m: [S::V; IN]) -> [S::V; OUT] {
     unsafe {
         let (sum, apart) = (S::add(m[1], m[2]), scaled::<S>(m[2], -1.0, m[1]));
         let (sum_b, apart_b) = (S::add(m[3], m[4]), scaled::<S>(m[4], -1.0, m[3]));
-        let (near, far) = (scaled::<S>(apart, FRAC_1_SQRT_2, S::zero()), scaled::<S>(apart_b, SQRT_2, S::zero()));
+        let (near, far) =
+            (scaled::<S>(apart, FRAC_1_SQRT_2, S::zero()), scaled::<S>(apart_b, SQRT_2, S::zero()));
         [
             S::add(S::add(m[0], sum), sum_b),
             S::add(near, far),

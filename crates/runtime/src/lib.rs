@@ -185,7 +185,8 @@ impl Enhancer {
             Model::Dyntta { control, bank, .. } => decide_most(control, bank, workspace, [n, h, w], x, view),
             Model::Urie(_) => 0..0,
         };
-        let Workspace { parts, image, control: control_buffers, network: buffers, raw, weights, .. } = workspace;
+        let Workspace { parts, image, control: control_buffers, network: buffers, raw, weights, .. } =
+            workspace;
         for group in groups(n, h * w, NETWORK_PIXELS) {
             let count = group.len();
             let floats = group.start * size..group.end * size;
@@ -216,8 +217,16 @@ impl Enhancer {
                     let columns = group.start * bank.len()..group.end * bank.len();
                     timed(&mut parts.blend, || {
                         let shape = Shape { n: count, h, w };
-                        blend::forward(bank, shape, x, &raw[columns.clone()], &weights[columns], network, out)
-                            .unwrap_or_else(|error| panic!("{error}"));
+                        blend::forward(
+                            bank,
+                            shape,
+                            x,
+                            &raw[columns.clone()],
+                            &weights[columns],
+                            network,
+                            out,
+                        )
+                        .unwrap_or_else(|error| panic!("{error}"));
                     });
                 }
             }

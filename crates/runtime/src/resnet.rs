@@ -85,7 +85,8 @@ impl ResNet18 {
                 let key = |part: &str| format!("{prefix}layer{}.{i}.{part}", stage + 1);
                 let stride = if i == 0 && stage > 0 { 2 } else { 1 };
                 let filtered = stage < WINOGRAD_STAGES;
-                let conv1 = Conv3x3::load(params, &key("conv1"), &key("bn1"), (input, width), stride, filtered);
+                let conv1 =
+                    Conv3x3::load(params, &key("conv1"), &key("bn1"), (input, width), stride, filtered);
                 let conv2 = Conv3x3::load(params, &key("conv2"), &key("bn2"), (width, width), 1, filtered);
                 let downsample = (input != width).then(|| {
                     let size = Size { channels: (input, width), side: 1, stride, pad: 0 };

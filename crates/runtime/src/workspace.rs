@@ -115,8 +115,8 @@ impl Workspace {
         let NetworkBuffers { full, half, quarter, between, branch, block } = network;
         let of_block = [&block.rows, &block.moments, &block.pooled, &block.hidden, &block.share];
         let others = [
-            &planar[0], &planar[1], image, view, x, inner, y, shortcut, pooled, out, full, half, quarter, between,
-            branch, raw, weights,
+            &planar[0], &planar[1], image, view, x, inner, y, shortcut, pooled, out, full, half, quarter,
+            between, branch, raw, weights,
         ];
         others.into_iter().chain(of_block).map(Buffer::bytes).sum()
     }
