@@ -89,7 +89,12 @@ impl Tiles<'_> {
 }
 
 /// Calls `f` with pointers to `mr` offsets at a time, the last one repeated to fill the last tile.
-fn each_tile(mr: usize, in_off: &[usize], out_off: &[usize], mut f: impl FnMut(*const usize, *const usize)) {
+pub(crate) fn each_tile(
+    mr: usize,
+    in_off: &[usize],
+    out_off: &[usize],
+    mut f: impl FnMut(*const usize, *const usize),
+) {
     let n = in_off.len();
     assert_eq!(n, out_off.len());
     let (mut ins, mut outs) = ([0; MAX_ROWS], [0; MAX_ROWS]);

@@ -32,6 +32,7 @@ mod transpose;
 pub mod two_norms;
 pub mod upsample;
 mod wgrad;
+pub mod winograd;
 
 pub use act::Activation;
 pub use conv::Conv2d;

@@ -195,6 +195,10 @@ unsafe fn gather<S: Simd, const MR: usize, const NV: usize>(t: &Gather) {
             let mut w = t.w.add(s * t.w_seg);
             let mut k = 0;
             while k + 4 <= t.len {
+                // A page ahead: the hardware looks no further than the end of this one.
+                for line in (0..4 * NV * S::LANES).step_by(16) {
+                    S::prefetch(w.wrapping_add(1024 + line));
+                }
                 // Written out: a loop here is not always unrolled, and then the sums live in memory.
                 rank_one::<S, MR, NV>(&mut acc, |i| p[i].add(k), w);
                 rank_one::<S, MR, NV>(&mut acc, |i| p[i].add(k + 1), w.add(NV * S::LANES));

@@ -11,6 +11,8 @@ use crate::simd::multiversion;
 /// Channels that are worked on together.
 pub(crate) const LANES: usize = 16;
 type Lanes = [f32; LANES];
+/// The most channels a block reads.
+const MOST_CHANNELS: usize = 128;
 
 /// Floats worth a task of their own.
 const GRAIN: usize = 16 << 10;
@@ -253,14 +255,13 @@ pub(crate) fn instance_moments(x: &Joined<'_>, eps: f32, rows: &mut [f32], momen
     }
 }
 
-/// How both branches of a block normalise their input.
+/// How a branch of a block normalises its input before the leaky ReLU: `(x - mean) * scale + shift` by channel.
 #[derive(Clone, Copy)]
-pub(crate) struct Normalise<'a> {
-    /// Branch A: `x * scale + shift`, c each.
-    pub scale: &'a [f32],
-    pub shift: &'a [f32],
-    /// Branch B: [`instance_moments`].
-    pub moments: &'a [f32],
+pub(crate) enum Normalise<'a> {
+    /// By a batch norm's running statistics, folded into a scale and a shift, c each.
+    Batch { scale: &'a [f32], shift: &'a [f32] },
+    /// By each image's own: [`instance_moments`].
+    Instance { moments: &'a [f32] },
 }
 
 #[inline(always)]
@@ -268,104 +269,51 @@ fn leaky(v: f32) -> f32 {
     if v <= 0.0 { v * SLOPE } else { v }
 }
 
-/// Both branches' input at one place, channels from `k` on.
+/// `by`: mean, scale and shift of the channels of `v`.
 #[inline(always)]
-fn normalise_lanes(v: Lanes, by: &Normalise<'_>, k: usize, a: &mut [f32], b: &mut [f32]) {
-    let (scale, shift) = (load(by.scale, k), load(by.shift, k));
-    let (mean, inverse) = (load(by.moments, k), load(by.moments, by.scale.len() + k));
-    let (mut to_a, mut to_b) = ([0.0; LANES], [0.0; LANES]);
+fn normalise_lanes(v: Lanes, by: &[Lanes; 3]) -> Lanes {
+    let mut out = [0.0; LANES];
     for i in 0..LANES {
-        to_a[i] = leaky(v[i] * scale[i] + shift[i]);
-        to_b[i] = leaky((v[i] - mean[i]) * inverse[i]);
+        out[i] = leaky((v[i] - by[0][i]) * by[1][i] + by[2][i]);
     }
-    store(to_a, a, k);
-    store(to_b, b, k);
+    out
 }
 
 multiversion! {
-    /// `by` with the moments of the row's image; `a`, `b`: w x c.
-    fn normalise_row(row: &Row<'_>, by: &Normalise<'_>, a: &mut [f32], b: &mut [f32]) {
-        let c = by.scale.len();
-        for (x, (a, b)) in a.chunks_exact_mut(c).zip(b.chunks_exact_mut(c)).enumerate() {
-            for k in (0..row.fine_c).step_by(LANES) {
-                normalise_lanes(load(row.fine, x * row.fine_c + k), by, k, a, b);
+    /// The normalised pixels of a row from column `x0` on, `c` channels each, as many as `out` has room for; `by`: mean,
+    /// scale and shift, c each.
+    fn normalise_row(row: &Row<'_>, x0: usize, c: usize, by: &[&[f32]; 3], out: &mut [f32]) {
+        for k in (0..row.fine_c).step_by(LANES) {
+            let by = [load(by[0], k), load(by[1], k), load(by[2], k)];
+            for (i, out) in out.chunks_exact_mut(c).enumerate() {
+                store(normalise_lanes(load(row.fine, (x0 + i) * row.fine_c + k), &by), out, k);
             }
-            if let Some((coarse, w, c)) = &row.coarse {
-                let column = Mix::doubled(x, *w);
-                for k in (0..*c).step_by(LANES) {
-                    normalise_lanes(coarse.at(column, *c, k), by, row.fine_c + k, a, b);
+        }
+        if let Some((coarse, w, coarse_c)) = &row.coarse {
+            for k in (0..*coarse_c).step_by(LANES) {
+                let to = row.fine_c + k;
+                let by = [load(by[0], to), load(by[1], to), load(by[2], to)];
+                for (i, out) in out.chunks_exact_mut(c).enumerate() {
+                    let v = coarse.at(Mix::doubled(x0 + i, *w), *coarse_c, k);
+                    store(normalise_lanes(v, &by), out, to);
                 }
             }
         }
     }
 }
 
-/// Some whole images, or some rows of one image.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Strip {
-    pub n0: usize,
-    pub n1: usize,
-    pub y0: usize,
-    pub y1: usize,
-}
-
-impl Strip {
-    /// Images and rows.
-    pub fn size(&self) -> (usize, usize) {
-        (self.n1 - self.n0, self.y1 - self.y0)
-    }
-}
-
-/// Cuts `n` images of `h` rows of `row` floats into strips of about `floats`, a border row above and below each strip
-/// included.
-pub(crate) fn strips(n: usize, h: usize, row: usize, floats: usize) -> impl Iterator<Item = Strip> {
-    // Border rows are normalised twice: not too few rows a strip.
-    const MIN_ROWS: usize = 8;
-    let together = (floats / ((h + 2) * row)).clamp(1, n.max(1));
-    let rows = (floats / row).saturating_sub(2).clamp(MIN_ROWS.min(h), h);
-    let (groups, parts) = (n.div_ceil(together), h.div_ceil(rows));
-    (0..groups * parts).map(move |i| {
-        let (group, part) = (i / parts, i % parts);
-        Strip {
-            n0: group * n / groups,
-            n1: (group + 1) * n / groups,
-            y0: part * h / parts,
-            y1: (part + 1) * h / parts,
+/// Writes to `out` what a branch's convolution reads of image `n`, row `y`, from column `x0` on.
+pub(crate) fn normalise(x: &Joined<'_>, by: Normalise<'_>, [n, y, x0]: [usize; 3], out: &mut [f32]) {
+    let c = x.channels();
+    let zeros = &[0.0; MOST_CHANNELS][..c];
+    let by = match by {
+        Normalise::Batch { scale, shift } => [zeros, scale, shift],
+        Normalise::Instance { moments } => {
+            let (mean, inverse) = moments[n * 2 * c..(n + 1) * 2 * c].split_at(c);
+            [mean, inverse, zeros]
         }
-    })
-}
-
-/// The normalised input of both branches for a strip, with the row above and below it and a column on either side (zeros
-/// outside the image): images x (rows + 2) x (w + 2) x c.
-pub(crate) fn normalise_strip(
-    x: &Joined<'_>,
-    strip: Strip,
-    by: &Normalise<'_>,
-    a: &mut [f32],
-    b: &mut [f32],
-) {
-    let (c, level) = (x.channels(), level());
-    let (line, rows) = ((x.w + 2) * c, strip.size().1 + 2);
-    a.par_chunks_exact_mut(line)
-        .zip(b.par_chunks_exact_mut(line))
-        .with_min_len(min_rows(line))
-        .enumerate()
-        .for_each(|(i, (a, b))| {
-            let (n, y) = (strip.n0 + i / rows, strip.y0 + i % rows);
-            // One row down: y counts from the border row.
-            if y == 0 || y > x.h {
-                a.fill(0.0);
-                b.fill(0.0);
-                return;
-            }
-            for side in [&mut *a, &mut *b] {
-                side[..c].fill(0.0);
-                side[line - c..].fill(0.0);
-            }
-            let by = Normalise { moments: &by.moments[n * 2 * c..(n + 1) * 2 * c], ..*by };
-            let inside = c..line - c;
-            normalise_row(level, &x.row(n, y - 1), &by, &mut a[inside.clone()], &mut b[inside]);
-        });
+    };
+    normalise_row(level(), &x.row(n, y), x0, c, &by, out);
 }
 
 /// Output `i` of `size` takes this cell, in single precision as PyTorch's nearest neighbour does.
@@ -616,24 +564,7 @@ mod tests {
     }
 
     #[test]
-    fn strips_cover_everything_once() {
-        for (n, h, row, floats) in
-            [(1, 224, 100, 3000), (64, 8, 10, 500), (3, 5, 7, 1), (1, 1, 1, 1), (5, 4, 6, 1000)]
-        {
-            let mut seen = vec![0; n * h];
-            for strip in strips(n, h, row, floats) {
-                let (images, rows) = strip.size();
-                assert!(images == 1 || rows == h, "{strip:?}");
-                for i in strip.n0..strip.n1 {
-                    seen[i * h + strip.y0..i * h + strip.y1].iter_mut().for_each(|s| *s += 1);
-                }
-            }
-            assert!(seen.iter().all(|s| *s == 1), "{n} {h} {row} {floats}");
-        }
-    }
-
-    #[test]
-    fn normalised_strips_are_the_norms_of_the_joined_maps() {
+    fn normalised_rows_are_the_norms_of_the_joined_maps() {
         at_each_level(|| {
             let mut stream = Stream::new(0, &["fused"]);
             for (n, h, w, ch, cw) in [(2, 5, 6, 0, 0), (2, 9, 12, 4, 6), (1, 4, 7, 2, 3), (3, 2, 3, 1, 1)] {
@@ -655,22 +586,13 @@ mod tests {
                     close(&moments[i * 2 * c..][..c], &mean[i * c..][..c], "mean");
                     close(&moments[(i * 2 + 1) * c..][..c], &inverse[i * c..][..c], "1/deviation");
                 }
-                let by = Normalise { scale: &scale, shift: &shift, moments: &moments };
-                for strip in strips(n, h, (w + 2) * c, 3 * (w + 2) * c) {
-                    let (images, rows) = strip.size();
-                    let line = (w + 2) * c;
-                    let mut got = [(); 2].map(|()| vec![f32::NAN; images * (rows + 2) * line]);
-                    let [to_a, to_b] = &mut got;
-                    normalise_strip(&x, strip, &by, to_a, to_b);
-                    for (got, plain) in got.iter().zip([&a, &b]) {
-                        for (i, row) in got.chunks_exact(line).enumerate() {
-                            let (image, y) = (strip.n0 + i / (rows + 2), strip.y0 + i % (rows + 2));
-                            let mut expected = vec![0.0; line];
-                            if y > 0 && y <= h {
-                                let from = (image * h + y - 1) * w * c;
-                                expected[c..line - c].copy_from_slice(&plain[from..from + w * c]);
-                            }
-                            close(row, &expected, "strip");
+                let batch = Normalise::Batch { scale: &scale, shift: &shift };
+                for (by, plain) in [(batch, &a), (Normalise::Instance { moments: &moments }, &b)] {
+                    for (i, row) in plain.chunks_exact(w * c).enumerate() {
+                        for (x0, x1) in [(0, w), (1, w), (0, 1), (w / 2, w - 1)] {
+                            let mut got = vec![f32::NAN; (x1 - x0) * c];
+                            normalise(&x, by, [i / h, i % h, x0], &mut got);
+                            close(&got, &row[x0 * c..x1 * c], "row");
                         }
                     }
                 }

@@ -1,5 +1,6 @@
 //! Convolutions and linear layers with weights packed once, and batch norms folded into them.
 
+use dyntta_kernels::winograd::{self, Epilogue, PackedWinograd};
 use dyntta_kernels::{Conv2d, conv};
 
 use crate::params::{Init, Params};
@@ -39,6 +40,63 @@ impl Size {
     }
 }
 
+/// A 3 x 3 convolution of stride 1 and padding 1 by minimal filtering, for channels in multiples of 16.
+pub(crate) struct Winograd {
+    packed: PackedWinograd,
+    bias: Option<Vec<f32>>,
+}
+
+impl Winograd {
+    /// `key.weight`, without bias.
+    pub fn load(params: &mut Params, key: &str, (cin, cout): (usize, usize)) -> Self {
+        let size = Size { channels: (cin, cout), side: 3, stride: 1, pad: 1 };
+        let init = Init::Uniform { fan_in: size.fan_in() };
+        let weight = params.take(&format!("{key}.weight"), &size.shape(), init);
+        Self { packed: winograd::pack(cin, cout, weight), bias: None }
+    }
+
+    /// As [`Conv::load_normalised`].
+    pub fn load_normalised(params: &mut Params, conv: &str, norm: &str, (cin, cout): (usize, usize)) -> Self {
+        let size = Size { channels: (cin, cout), side: 3, stride: 1, pad: 1 };
+        let (weight, bias) = normalised(params, conv, norm, size);
+        Self { packed: winograd::pack(cin, cout, weight), bias: Some(bias) }
+    }
+
+    /// Output channels.
+    pub fn cout(&self) -> usize {
+        self.packed.cout()
+    }
+
+    /// Writes `n` x `h` x `w` x cout to `y`: `relu(conv(x) + residual)`, the residual if there is one.
+    pub fn forward_relu(&self, size: [usize; 3], x: &[f32], residual: Option<&[f32]>, y: &mut [f32]) {
+        let epilogue = Epilogue { bias: self.bias.as_deref(), residual, relu: true };
+        winograd::forward(size, x, &self.packed, &epilogue, y);
+    }
+
+    /// Writes `n` x `h` x `w` x cout to `y`, from the rows that `fill` makes: see [`winograd::forward_rows`].
+    pub fn forward_rows(
+        &self,
+        size: [usize; 3],
+        fill: &(impl Fn(usize, usize, usize, &mut [f32]) + Sync),
+        y: &mut [f32],
+    ) {
+        let epilogue = Epilogue { bias: self.bias.as_deref(), ..Epilogue::default() };
+        winograd::forward_rows(size, fill, &self.packed, &epilogue, y);
+    }
+}
+
+/// `conv.weight` with the scale of the batch norm `norm` that follows it, and that norm's shift.
+fn normalised<'a>(params: &'a mut Params, conv: &str, norm: &str, size: Size) -> (&'a mut [f32], Vec<f32>) {
+    let cout = size.channels.1;
+    let init = Init::Normal { fan_out: cout * size.side * size.side };
+    let norm = Norm::load(params, norm, cout);
+    let weight = params.take(&format!("{conv}.weight"), &size.shape(), init);
+    for (weights, scale) in weight.chunks_exact_mut(size.fan_in()).zip(&norm.scale) {
+        weights.iter_mut().for_each(|w| *w *= scale);
+    }
+    (weight, norm.shift)
+}
+
 impl Conv {
     fn new(on: Conv2d, weight: &[f32], bias: Option<Vec<f32>>) -> Self {
         Self { on, packed: conv::pack_forward(&on, weight), bias }
@@ -53,14 +111,8 @@ impl Conv {
 
     /// `conv.weight` with the batch norm that follows it folded in.
     pub fn load_normalised(params: &mut Params, conv: &str, norm: &str, size: Size) -> Self {
-        let cout = size.channels.1;
-        let init = Init::Normal { fan_out: cout * size.side * size.side };
-        let norm = Norm::load(params, norm, cout);
-        let weight = params.take(&format!("{conv}.weight"), &size.shape(), init);
-        for (weights, scale) in weight.chunks_exact_mut(size.fan_in()).zip(&norm.scale) {
-            weights.iter_mut().for_each(|w| *w *= scale);
-        }
-        Self::new(size.on(), weight, Some(norm.shift))
+        let (weight, bias) = normalised(params, conv, norm, size);
+        Self::new(size.on(), weight, Some(bias))
     }
 
     /// A fully connected layer; `weight` is `[output, input]`.

@@ -23,8 +23,10 @@ mod simd;
 mod skunet;
 mod workspace;
 
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use dyntta_image::Rgb8;
 use dyntta_kernels::layout::nchw_to_nhwc;
@@ -178,28 +180,53 @@ impl Enhancer {
         if x.is_empty() {
             return;
         }
-        if let Model::Dyntta { control, bank, .. } = &*self.model {
-            self.decide(control, bank, workspace, [n, h, w], x);
-        }
-        let Workspace { parts, image, network: buffers, raw, weights, .. } = workspace;
+        let view = self.view_size([h, w]);
+        let mut undecided = match &*self.model {
+            Model::Dyntta { control, bank, .. } => decide_most(control, bank, workspace, [n, h, w], x, view),
+            Model::Urie(_) => 0..0,
+        };
+        let Workspace { parts, image, control: control_buffers, network: buffers, raw, weights, .. } =
+            workspace;
         for group in groups(n, h * w, NETWORK_PIXELS) {
             let count = group.len();
             let floats = group.start * size..group.end * size;
             let (x, out) = (&x[floats.clone()], &mut out[floats]);
             match &*self.model {
                 Model::Urie(network) => run(network, parts, image, buffers, [count, h, w], x, Some(out)),
-                Model::Dyntta { network, bank, .. } => {
-                    if let Some(network) = network {
-                        run(network, parts, image, buffers, [count, h, w], x, None);
-                    }
+                Model::Dyntta { control, network, bank } => {
+                    let all = n * bank.len();
+                    let (raw, weights) = (raw.ensure(all), weights.ensure(all));
+                    // The two networks are independent: side by side, each fills the other's pauses.
+                    let start = Instant::now();
+                    let mut side = Parts::default();
+                    let (mut first, images) = (Duration::ZERO, std::mem::take(&mut undecided));
+                    rayon::join(
+                        || {
+                            if let Some(network) = network {
+                                run(network, &mut side, image, buffers, [count, h, w], x, None);
+                            }
+                        },
+                        || {
+                            timed(&mut first, || {
+                                decide(control, bank, control_buffers, images, view, raw, weights);
+                            });
+                        },
+                    );
+                    parts.share(start.elapsed(), Parts { control: first, ..side });
                     let network = network.as_ref().map(|_| &*image.ensure(count * size));
                     let columns = group.start * bank.len()..group.end * bank.len();
-                    let all = n * bank.len();
-                    let (raw, weights) = (&raw.ensure(all)[columns.clone()], &weights.ensure(all)[columns]);
                     timed(&mut parts.blend, || {
                         let shape = Shape { n: count, h, w };
-                        blend::forward(bank, shape, x, raw, weights, network, out)
-                            .unwrap_or_else(|error| panic!("{error}"));
+                        blend::forward(
+                            bank,
+                            shape,
+                            x,
+                            &raw[columns.clone()],
+                            &weights[columns],
+                            network,
+                            out,
+                        )
+                        .unwrap_or_else(|error| panic!("{error}"));
                     });
                 }
             }
@@ -214,7 +241,11 @@ impl Enhancer {
         let Model::Dyntta { control, bank, .. } = &*self.model else { return None };
         let mut workspace = Workspace::new();
         let size = [1, image.height, image.width];
-        self.decide(control, bank, &mut workspace, size, &image.to_planar());
+        let view = self.view_size([image.height, image.width]);
+        let images = decide_most(control, bank, &mut workspace, size, &image.to_planar(), view);
+        let Workspace { control: buffers, raw, weights, .. } = &mut workspace;
+        let (raw, weights) = (raw.ensure(bank.len()), weights.ensure(bank.len()));
+        decide(control, bank, buffers, images, view, raw, weights);
         let (raw, weights) = (workspace.raw(), workspace.weights());
         let decision = |(slot, name): (usize, &str)| Decision {
             name: name.to_owned(),
@@ -224,36 +255,58 @@ impl Enhancer {
         Some(bank.names().enumerate().map(decision).collect())
     }
 
-    /// Writes the batch's raw magnitudes and blend weights to the workspace.
-    fn decide(
-        &self,
-        control: &ResNet18,
-        bank: &Bank,
-        workspace: &mut Workspace,
-        [n, h, w]: [usize; 3],
-        x: &[f32],
-    ) {
-        let Workspace { parts, image, control: buffers, decided, raw, weights, .. } = workspace;
-        let (k, size) = (bank.len(), 3 * h * w);
-        *decided = [n, k];
-        let (raw, weights) = (raw.ensure(n * k), weights.ensure(n * k));
-        let [vh, vw] = self.control_size.map_or([h, w], |side| [side, side]);
-        for group in groups(n, vh * vw, CONTROL_PIXELS) {
+    /// Height and width of what the control network sees of an image.
+    fn view_size(&self, size: [usize; 2]) -> [usize; 2] {
+        self.control_size.map_or(size, |side| [side, side])
+    }
+}
+
+/// Decides on all images but the last group, whose view it leaves ready for [`decide`]; returns that group.
+fn decide_most(
+    control: &ResNet18,
+    bank: &Bank,
+    workspace: &mut Workspace,
+    [n, h, w]: [usize; 3],
+    x: &[f32],
+    [vh, vw]: [usize; 2],
+) -> Range<usize> {
+    let Workspace { parts, image, control: buffers, decided, raw, weights, .. } = workspace;
+    let (k, size) = (bank.len(), 3 * h * w);
+    *decided = [n, k];
+    let (raw, weights) = (raw.ensure(n * k), weights.ensure(n * k));
+    let mut last = 0..0;
+    for group in groups(n, vh * vw, CONTROL_PIXELS) {
+        timed(&mut parts.control, || decide(control, bank, buffers, last.clone(), [vh, vw], raw, weights));
+        timed(&mut parts.conversions, || {
+            let x = &x[group.start * size..group.end * size];
             let count = group.len();
-            timed(&mut parts.conversions, || {
-                let x = &x[group.start * size..group.end * size];
-                view([count, h, w], x, [vh, vw], image, buffers.view.ensure(count * 3 * vh * vw));
-            });
-            timed(&mut parts.control, || {
-                control.forward([count, vh, vw], buffers);
-                let out = buffers.out.ensure(count * control.outputs());
-                for (i, out) in group.zip(out.chunks_exact(2 * k)) {
-                    let (magnitudes, logits) = out.split_at(k);
-                    raw[i * k..(i + 1) * k].copy_from_slice(magnitudes);
-                    softmax(logits, &mut weights[i * k..(i + 1) * k]);
-                }
-            });
-        }
+            view([count, h, w], x, [vh, vw], image, buffers.view.ensure(count * 3 * vh * vw));
+        });
+        last = group;
+    }
+    last
+}
+
+/// Writes the raw magnitudes and blend weights of `images`, whose view is in the buffers.
+fn decide(
+    control: &ResNet18,
+    bank: &Bank,
+    buffers: &mut workspace::ControlBuffers,
+    images: Range<usize>,
+    [vh, vw]: [usize; 2],
+    raw: &mut [f32],
+    weights: &mut [f32],
+) {
+    if images.is_empty() {
+        return;
+    }
+    let (count, k) = (images.len(), bank.len());
+    control.forward([count, vh, vw], buffers);
+    let out = buffers.out.ensure(count * control.outputs());
+    for (i, out) in images.zip(out.chunks_exact(2 * k)) {
+        let (magnitudes, logits) = out.split_at(k);
+        raw[i * k..(i + 1) * k].copy_from_slice(magnitudes);
+        softmax(logits, &mut weights[i * k..(i + 1) * k]);
     }
 }
 
@@ -268,7 +321,7 @@ impl std::fmt::Debug for Enhancer {
 }
 
 /// Runs of images, of about `most` pixels together but at least one image.
-fn groups(n: usize, pixels: usize, most: usize) -> impl Iterator<Item = std::ops::Range<usize>> {
+fn groups(n: usize, pixels: usize, most: usize) -> impl Iterator<Item = Range<usize>> {
     let count = n.div_ceil((most / pixels.max(1)).max(1));
     (0..count).map(move |i| i * n / count..(i + 1) * n / count)
 }

@@ -4,7 +4,7 @@
 use dyntta_kernels::pool::{AvgPool, MaxPool, adaptive_avg_pool_forward};
 
 use crate::fused;
-use crate::layers::{Conv, Size};
+use crate::layers::{Conv, Size, Winograd};
 use crate::params::{Init, Params};
 use crate::workspace::ControlBuffers;
 
@@ -12,9 +12,58 @@ const STEM: usize = 64;
 const LAST: usize = 512;
 
 struct Block {
-    conv1: Conv,
-    conv2: Conv,
+    conv1: Conv3x3,
+    conv2: Conv3x3,
     downsample: Option<Conv>,
+    stride: usize,
+    /// Output channels.
+    width: usize,
+}
+
+/// Directly where the maps are small: minimal filtering has more weights to read.
+enum Conv3x3 {
+    Direct(Conv),
+    Winograd(Winograd),
+}
+
+/// Stages whose convolutions of stride 1 go by minimal filtering.
+const WINOGRAD_STAGES: usize = 2;
+
+impl Conv3x3 {
+    fn load(
+        params: &mut Params,
+        conv: &str,
+        norm: &str,
+        channels: (usize, usize),
+        stride: usize,
+        filtered: bool,
+    ) -> Self {
+        if filtered && stride == 1 {
+            return Self::Winograd(Winograd::load_normalised(params, conv, norm, channels));
+        }
+        Self::Direct(Conv::load_normalised(params, conv, norm, Size { channels, side: 3, stride, pad: 1 }))
+    }
+
+    /// `y = relu(conv(x) + residual)`, the residual if there is one.
+    fn forward_relu(&self, size: [usize; 3], x: &[f32], residual: Option<&[f32]>, y: &mut [f32]) {
+        match self {
+            Self::Winograd(conv) => conv.forward_relu(size, x, residual, y),
+            Self::Direct(conv) => {
+                conv.forward(size, x, y);
+                match residual {
+                    Some(residual) => fused::add_relu(y, residual),
+                    None => fused::relu(y),
+                }
+            }
+        }
+    }
+}
+
+impl Block {
+    /// Of its output, for inputs of `h` x `w`.
+    fn size(&self, h: usize, w: usize) -> (usize, usize) {
+        (h.div_ceil(self.stride), w.div_ceil(self.stride))
+    }
 }
 
 pub(crate) struct ResNet18 {
@@ -26,27 +75,24 @@ pub(crate) struct ResNet18 {
 impl ResNet18 {
     /// With `outputs` outputs; `prefix` is empty or ends in a dot.
     pub fn load(params: &mut Params, prefix: &str, outputs: usize) -> Self {
-        let mut conv = |conv: String, norm: String, channels, side, stride| {
-            let size = Size { channels, side, stride, pad: side / 2 };
-            Conv::load_normalised(params, &format!("{prefix}{conv}"), &format!("{prefix}{norm}"), size)
-        };
-        let stem = conv("conv1".into(), "bn1".into(), (3, STEM), 7, 2);
+        let size = Size { channels: (3, STEM), side: 7, stride: 2, pad: 3 };
+        let stem = Conv::load_normalised(params, &format!("{prefix}conv1"), &format!("{prefix}bn1"), size);
         let mut blocks = Vec::new();
         let mut input = STEM;
         for stage in 0..4 {
             let width = STEM << stage;
             for i in 0..2 {
-                let at = format!("layer{}.{i}", stage + 1);
+                let key = |part: &str| format!("{prefix}layer{}.{i}.{part}", stage + 1);
                 let stride = if i == 0 && stage > 0 { 2 } else { 1 };
-                let mut part = |name: &str, norm: &str, channels, side, stride| {
-                    conv(format!("{at}.{name}"), format!("{at}.{norm}"), channels, side, stride)
-                };
-                blocks.push(Block {
-                    conv1: part("conv1", "bn1", (input, width), 3, stride),
-                    conv2: part("conv2", "bn2", (width, width), 3, 1),
-                    downsample: (input != width)
-                        .then(|| part("downsample.conv", "downsample.bn", (input, width), 1, stride)),
+                let filtered = stage < WINOGRAD_STAGES;
+                let conv1 =
+                    Conv3x3::load(params, &key("conv1"), &key("bn1"), (input, width), stride, filtered);
+                let conv2 = Conv3x3::load(params, &key("conv2"), &key("bn2"), (width, width), 1, filtered);
+                let downsample = (input != width).then(|| {
+                    let size = Size { channels: (input, width), side: 1, stride, pad: 0 };
+                    Conv::load_normalised(params, &key("downsample.conv"), &key("downsample.bn"), size)
                 });
+                blocks.push(Block { conv1, conv2, downsample, stride, width });
                 input = width;
             }
         }
@@ -58,16 +104,15 @@ impl ResNet18 {
 
     /// Normalised images in `buffers.view`, n x h x w x 3, to n x outputs in `buffers.out`.
     pub fn forward(&self, [n, h, w]: [usize; 3], buffers: &mut ControlBuffers) {
-        let ControlBuffers { view, x, inner, y, pooled, out } = buffers;
+        let ControlBuffers { view, x, inner, y, shortcut, pooled, out } = buffers;
         let on = self.stem.on(n, h, w);
         let (mut h, mut w) = (on.out_h(), on.out_w());
         let pool = MaxPool { n, h, w, c: STEM, k: 3, stride: 2, pad: 1 };
         // On small images the channels grow faster than the pixels shrink: any block may have the most.
         let (mut most, mut at) = (pool.output_len(), (pool.out_h(), pool.out_w()));
         for block in &self.blocks {
-            let on = block.conv1.on(n, at.0, at.1);
-            at = (on.out_h(), on.out_w());
-            most = most.max(on.output_len());
+            at = block.size(at.0, at.1);
+            most = most.max(n * at.0 * at.1 * block.width);
         }
         let first = on.output_len();
         let inner = inner.ensure(first.max(most));
@@ -79,21 +124,21 @@ impl ResNet18 {
 
         let mut c = STEM;
         for block in &self.blocks {
-            let on = block.conv1.on(n, h, w);
-            let (oh, ow, len) = (on.out_h(), on.out_w(), on.output_len());
+            let (oh, ow) = block.size(h, w);
+            let len = n * oh * ow * block.width;
             let input = &x[..n * h * w * c];
-            block.conv1.forward([n, h, w], input, &mut inner[..len]);
-            fused::relu(&mut inner[..len]);
-            block.conv2.forward([n, oh, ow], &inner[..len], &mut y[..len]);
-            match &block.downsample {
-                None => fused::add_relu(&mut y[..len], input),
+            block.conv1.forward_relu([n, h, w], input, None, &mut inner[..len]);
+            let residual = match &block.downsample {
+                None => input,
                 Some(conv) => {
-                    conv.forward([n, h, w], input, &mut inner[..len]);
-                    fused::add_relu(&mut y[..len], &inner[..len]);
+                    let shortcut = shortcut.ensure(len);
+                    conv.forward([n, h, w], input, shortcut);
+                    shortcut
                 }
-            }
+            };
+            block.conv2.forward_relu([n, oh, ow], &inner[..len], Some(residual), &mut y[..len]);
             std::mem::swap(&mut x, &mut y);
-            (h, w, c) = (oh, ow, on.cout);
+            (h, w, c) = (oh, ow, block.width);
         }
         let pooled = pooled.ensure(n * c);
         adaptive_avg_pool_forward(&AvgPool { n, h, w, c, oh: 1, ow: 1 }, &x[..n * h * w * c], pooled);

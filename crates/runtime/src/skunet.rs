@@ -2,21 +2,18 @@
 //! arXiv 2007.08979), in inference mode.
 //!
 //! Beside the image it holds at most 76 floats a pixel: the stem's 32 maps, up to 32 of the two branches of a block, and 12
-//! of the halves. What a block reads is joined, doubled and normalised strip by strip, just before the convolutions, while
-//! it is in cache; no normalised or joined map is ever stored.
+//! of the halves. What a block reads is joined, doubled and normalised row by row as the convolutions ask for it; no
+//! normalised or joined map is ever stored.
 
 use dyntta_kernels::pool::MaxPool;
 
 use crate::fused::{self, CELLS, Coarse, Joined, Normalise};
-use crate::layers::{Conv, EPSILON, Norm, Size};
+use crate::layers::{Conv, EPSILON, Norm, Size, Winograd};
 use crate::params::{Init, Params};
 use crate::workspace::{BlockBuffers, NetworkBuffers};
 
 /// The smallest side it takes: two poolings leave one pixel of four.
 pub(crate) const MIN_SIDE: usize = 4;
-
-/// Floats of one branch's strip: 1 MiB, half of a usual second-level cache.
-const STRIP: usize = 256 << 10;
 
 /// Channels after the stem, at half and quarter size, and on the way up at half and full size.
 const FULL: usize = 32;
@@ -32,8 +29,8 @@ const REDUCTION: usize = 16;
 /// and cell.
 struct SelectiveConv {
     norm: Norm,
-    a: Conv,
-    b: Conv,
+    a: Winograd,
+    b: Winograd,
     squeeze: Conv,
     /// The difference of the two attention layers: a softmax over two is a sigmoid of it.
     attend: Conv,
@@ -42,10 +39,8 @@ struct SelectiveConv {
 impl SelectiveConv {
     fn load(params: &mut Params, key: &str, input: usize, output: usize) -> Self {
         let norm = Norm::load(params, &format!("{key}.bn"), input);
-        // No padding: the strips bring their own.
-        let size = Size { channels: (input, output), side: 3, stride: 1, pad: 0 };
-        let a = Conv::load(params, &format!("{key}.conv_a"), size, false);
-        let b = Conv::load(params, &format!("{key}.conv_b"), size, false);
+        let a = Winograd::load(params, &format!("{key}.conv_a"), (input, output));
+        let b = Winograd::load(params, &format!("{key}.conv_b"), (input, output));
 
         // In the file the gate's features lie channel first, here cell first.
         let flat = CELLS * CELLS * output;
@@ -80,25 +75,17 @@ impl SelectiveConv {
 
     /// `a` gets the result, n x h x w x output; `b`, of the same length, is scratch.
     fn forward(&self, x: &Joined<'_>, a: &mut [f32], b: &mut [f32], buffers: &mut BlockBuffers) {
-        let BlockBuffers { strips, rows, moments, pooled, hidden, share } = buffers;
+        let BlockBuffers { rows, moments, pooled, hidden, share } = buffers;
         let Joined { n, h, w, .. } = *x;
         let (c, cout) = (x.channels(), self.a.cout());
         let moments = moments.ensure(n * 2 * c);
         fused::instance_moments(x, EPSILON, rows.ensure(n * h * 2 * c), moments);
-        let by = Normalise { scale: &self.norm.scale, shift: &self.norm.shift, moments };
-        let line = (w + 2) * c;
-        for strip in fused::strips(n, h, line, STRIP) {
-            let (images, rows) = strip.size();
-            let len = images * (rows + 2) * line;
-            let [strip_a, strip_b] = strips;
-            let (strip_a, strip_b) = (strip_a.ensure(len), strip_b.ensure(len));
-            fused::normalise_strip(x, strip, &by, strip_a, strip_b);
-            let first = (strip.n0 * h + strip.y0) * w * cout;
-            let out = first..first + images * rows * w * cout;
-            let size = [images, rows + 2, w + 2];
-            self.a.forward(size, strip_a, &mut a[out.clone()]);
-            self.b.forward(size, strip_b, &mut b[out]);
-        }
+        let batch = Normalise::Batch { scale: &self.norm.scale, shift: &self.norm.shift };
+        let branch = |conv: &Winograd, by: Normalise<'_>, y: &mut [f32]| {
+            let fill = |n, y, x0, row: &mut [f32]| fused::normalise(x, by, [n, y, x0], row);
+            conv.forward_rows([n, h, w], &fill, y);
+        };
+        rayon::join(|| branch(&self.a, batch, a), || branch(&self.b, Normalise::Instance { moments }, b));
 
         let flat = CELLS * CELLS * cout;
         let pooled = pooled.ensure(n * flat);

@@ -54,13 +54,14 @@ pub struct Workspace {
     pub(crate) weights: Buffer,
 }
 
-/// The control network's: its input, three stages of a block, and its output.
+/// The control network's: its input, the four maps of a block, and its output.
 #[derive(Default)]
 pub(crate) struct ControlBuffers {
     pub view: Buffer,
     pub x: Buffer,
     pub inner: Buffer,
     pub y: Buffer,
+    pub shortcut: Buffer,
     pub pooled: Buffer,
     pub out: Buffer,
 }
@@ -80,10 +81,9 @@ pub(crate) struct NetworkBuffers {
     pub block: BlockBuffers,
 }
 
-/// Of a block of the SK-UNet: strips of its normalised input, and what the gate takes.
+/// Of a block of the SK-UNet: the moments of its input, and what the gate takes.
 #[derive(Default)]
 pub(crate) struct BlockBuffers {
-    pub strips: [Buffer; 2],
     pub rows: Buffer,
     pub moments: Buffer,
     pub pooled: Buffer,
@@ -111,13 +111,12 @@ impl Workspace {
     /// spectrum: 6 floats a pixel.)
     pub fn bytes(&self) -> usize {
         let Self { planar, image, control, network, raw, weights, .. } = self;
-        let ControlBuffers { view, x, inner, y, pooled, out } = control;
+        let ControlBuffers { view, x, inner, y, shortcut, pooled, out } = control;
         let NetworkBuffers { full, half, quarter, between, branch, block } = network;
-        let [a, b] = &block.strips;
-        let of_block = [a, b, &block.rows, &block.moments, &block.pooled, &block.hidden, &block.share];
+        let of_block = [&block.rows, &block.moments, &block.pooled, &block.hidden, &block.share];
         let others = [
-            &planar[0], &planar[1], image, view, x, inner, y, pooled, out, full, half, quarter, between,
-            branch, raw, weights,
+            &planar[0], &planar[1], image, view, x, inner, y, shortcut, pooled, out, full, half, quarter,
+            between, branch, raw, weights,
         ];
         others.into_iter().chain(of_block).map(Buffer::bytes).sum()
     }
@@ -141,7 +140,8 @@ impl std::fmt::Debug for Workspace {
     }
 }
 
-/// Wall time by part of the work.
+/// Wall time by part of the work. The two networks of DynTTA run side by side: the time they take together is divided
+/// between them by how long each took.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Parts {
     /// Between bytes, planes and interleaved channels, and the view that the control network looks at.
@@ -155,6 +155,19 @@ pub struct Parts {
 }
 
 impl Parts {
+    /// Adds `wall`, shared out as `spent` by work that ran side by side.
+    pub(crate) fn share(&mut self, wall: Duration, spent: Parts) {
+        let total = spent.total().as_secs_f64();
+        if total == 0.0 {
+            return;
+        }
+        let part = |spent: Duration| wall.mul_f64(spent.as_secs_f64() / total);
+        self.conversions += part(spent.conversions);
+        self.control += part(spent.control);
+        self.network += part(spent.network);
+        self.blend += part(spent.blend);
+    }
+
     /// All of it.
     pub fn total(&self) -> Duration {
         self.conversions + self.control + self.network + self.blend
