@@ -1,6 +1,7 @@
 //! 2-D convolution, forward and backward.
 //!
-//! Direct: no column matrix in memory. A tile of output pixels by output channels stays in registers while the kernel
+//! Most 3 x 3 convolutions of stride 1 go by minimal filtering, see [`winograd`]; the rest is
+//! direct: no column matrix in memory. A tile of output pixels by output channels stays in registers while the kernel
 //! runs over the `kw * cin` floats that are contiguous in a padded NHWC row (Zhang, Franchetti and Low, "High Performance
 //! Zero-Memory Overhead Direct Convolutions", ICML 2018, for the idea of the loop order). The gradient to the input is
 //! the same pass over the output gradient, with flipped weights, once for each residue of the stride. The gradient to
@@ -12,7 +13,7 @@ use crate::band::{Geometry, valid_outputs};
 use crate::micro::Kernels;
 use crate::pack::{Panels, Sum, View, pack, pack_here};
 use crate::simd::{Level, level};
-use crate::{gather, planar, wgrad};
+use crate::{gather, planar, wgrad, winograd};
 
 /// A convolution's sizes: square stride, square zero padding, one group, no dilation.
 ///
@@ -249,6 +250,11 @@ pub fn pack_forward(conv: &Conv2d, weight: &[f32]) -> PackedWeights {
 pub fn forward(conv: &Conv2d, x: &[f32], weight: &[f32], bias: Option<&[f32]>, y: &mut [f32]) {
     check_forward(conv, x, bias, y);
     check_len("weight", weight.len(), conv.weight_len(), conv);
+    if winograd::suits(conv, false) {
+        let packed = winograd::pack(conv.cin, conv.cout, weight);
+        let epilogue = winograd::Epilogue { bias, ..winograd::Epilogue::default() };
+        return winograd::forward([conv.n, conv.h, conv.w], x, &packed, &epilogue, y);
+    }
     let (g, view) = crop(conv.geometry(), conv.view());
     let kernels = Kernels::of(level());
     let panels = pack_here(kernels, weight, &view);
@@ -295,6 +301,10 @@ pub fn pack_backward_input(conv: &Conv2d, weight: &[f32]) -> PackedTransposed {
 pub fn backward_input(conv: &Conv2d, g: &[f32], weight: &[f32], dx: &mut [f32]) {
     check_backward_input(conv, g, dx);
     check_len("weight", weight.len(), conv.weight_len(), conv);
+    if winograd::suits(conv, false) {
+        let packed = winograd::pack(conv.cout, conv.cin, &winograd::transposed(conv.cin, conv.cout, weight));
+        return winograd::forward([conv.n, conv.h, conv.w], g, &packed, &winograd::Epilogue::default(), dx);
+    }
     let kernels = Kernels::of(level());
     let count = conv.stride * conv.stride;
     let phases: Vec<(Geometry, Panels)> = (0..count)

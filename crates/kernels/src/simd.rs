@@ -197,6 +197,10 @@ impl Simd for Scalar {
         a + b
     }
     #[inline(always)]
+    unsafe fn max(a: Self::V, b: Self::V) -> Self::V {
+        if a > b { a } else { b }
+    }
+    #[inline(always)]
     unsafe fn transpose(from: *const f32, _from_ld: usize, to: *mut f32, _to_ld: usize) {
         // SAFETY: as for `load`.
         unsafe { *to = *from }

@@ -12,6 +12,7 @@
 //!
 //! Results do not depend on the number of threads, nor on an image's neighbours in the batch.
 
+use crate::Conv2d;
 use crate::band::TASKS;
 use crate::buffer::{Aligned, Shared, with_scratch};
 use crate::gather::each_tile;
@@ -67,6 +68,35 @@ pub struct Epilogue<'a> {
     pub relu: bool,
 }
 
+/// Most weights (products of channels) that are worth transforming: a transformed one takes four times the memory.
+const MOST_WEIGHTS: usize = 128 * 128;
+/// The smallest side: less than a tile is mostly padding.
+const MIN_SIDE: usize = 4;
+
+/// Whether this way suits a convolution of any weights, transformed once or not (`fixed`) for each call.
+pub fn suits(c: &Conv2d, fixed: bool) -> bool {
+    let most = if fixed { 4 * MOST_WEIGHTS } else { MOST_WEIGHTS };
+    [c.kh, c.kw, c.stride, c.pad] == [3, 3, 1, 1]
+        && c.cin.is_multiple_of(LANES)
+        && c.cout.is_multiple_of(LANES)
+        && (1..=most).contains(&(c.cin * c.cout))
+        && c.h.min(c.w) >= MIN_SIDE
+}
+
+/// The weights (`[cout][cin][3][3]`) of the convolution that is the gradient of one with `weight` to its input.
+pub fn transposed(cin: usize, cout: usize, weight: &[f32]) -> Vec<f32> {
+    assert_eq!(weight.len(), cout * cin * 9, "weights of {cin} to {cout} channels");
+    let mut out = vec![0.0; weight.len()];
+    for (i, taps) in weight.chunks_exact(9).enumerate() {
+        let (co, ci) = (i / cin, i % cin);
+        let to = &mut out[(ci * cout + co) * 9..][..9];
+        for (to, v) in to.iter_mut().zip(taps.iter().rev()) {
+            *to = *v;
+        }
+    }
+    out
+}
+
 /// Transforms `weight` (`[cout][cin][3][3]`) once for many calls.
 ///
 /// # Panics
@@ -76,9 +106,9 @@ pub fn pack(cin: usize, cout: usize, weight: &[f32]) -> PackedWinograd {
     assert_eq!(weight.len(), cout * cin * 9, "weights of {cin} to {cout} channels");
     let level = level();
     let blocks = blocks(Kernels::of(level).lanes, cout, PLACES * cin);
-    let mut panels = Aligned::zeros(panel_len(&blocks, PLACES * cin));
+    let mut panels = Aligned::default();
     let mut parts = Vec::with_capacity(blocks.len());
-    let mut rest = panels.as_mut_slice();
+    let mut rest = panels.ensure(panel_len(&blocks, PLACES * cin));
     for b in &blocks {
         let (head, tail) = rest.split_at_mut(PLACES * cin * b.width);
         parts.push((b, head));

@@ -83,12 +83,13 @@ fn a_folder_is_read_back_as_the_images_were_corrupted() {
     for part in &set.parts {
         let (corruption, severity) =
             (part.corruption.parse().unwrap(), Severity::new(part.severity).unwrap());
-        assert_eq!(part.dataset.len(), data.len());
+        let written = part.open().unwrap();
+        assert_eq!(written.len(), data.len());
         for (i, sample) in data.samples.iter().enumerate() {
-            assert_eq!(part.dataset.samples[i].path, sample.path);
+            assert_eq!(written.samples[i].path, sample.path);
             let expected =
                 corrupt(&data.load(i).unwrap(), corruption, Preset::Cifar, severity, 7, &sample.path);
-            assert_eq!(part.dataset.load(i).unwrap(), expected, "{corruption} {severity} {}", sample.path);
+            assert_eq!(written.load(i).unwrap(), expected, "{corruption} {severity} {}", sample.path);
         }
     }
     let manifest: serde_json::Value = serde_json::from_slice(&fs::read(out.join(MANIFEST)).unwrap()).unwrap();
@@ -112,11 +113,12 @@ fn arrays_are_read_back_as_the_images_were_corrupted() {
     for part in &set.parts {
         let (corruption, severity) =
             (part.corruption.parse().unwrap(), Severity::new(part.severity).unwrap());
+        let written = part.open().unwrap();
         for (i, sample) in data.samples.iter().enumerate() {
-            assert_eq!(part.dataset.samples[i].class, sample.class);
+            assert_eq!(written.samples[i].class, sample.class);
             let expected =
                 corrupt(&data.load(i).unwrap(), corruption, Preset::Cifar, severity, 7, &sample.path);
-            assert_eq!(part.dataset.load(i).unwrap(), expected, "{corruption} {severity} {}", sample.path);
+            assert_eq!(written.load(i).unwrap(), expected, "{corruption} {severity} {}", sample.path);
         }
     }
     assert!(tree(&out).contains_key("labels.npy"));
@@ -232,7 +234,7 @@ fn images_that_cannot_be_read_stop_it_or_are_left_out() {
         let summary = write(&data, &out, &skip).unwrap();
         assert!(summary.complete && summary.skipped.len() == 1, "{summary:?}");
         let set = CorruptedSet::open(&out, None).unwrap();
-        assert!(set.parts.iter().all(|p| p.dataset.len() == 6));
+        assert!(set.parts.iter().all(|p| p.open().unwrap().len() == 6));
         assert!(fs::read_to_string(out.join(MANIFEST)).unwrap().contains("\"auk/1a.png\""));
         assert_eq!(write(&data, &out, &skip).unwrap().written, 0);
     }

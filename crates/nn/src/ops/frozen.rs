@@ -5,7 +5,8 @@ use std::sync::{Arc, OnceLock};
 
 use burn::tensor::{Bytes, Tensor, TensorData};
 use dyntta_kernels::conv::{PackedTransposed, PackedWeights};
-use dyntta_kernels::{Activation, Conv2d, act, conv};
+use dyntta_kernels::winograd::{Epilogue, PackedWinograd};
+use dyntta_kernels::{Activation, Conv2d, act, conv, winograd};
 
 use super::function::{Context, Function, Gradient, Keeps, Output, View, apply, is_native};
 use super::memory::Buffer;
@@ -21,6 +22,8 @@ pub struct FrozenConv {
     bias: Vec<f32>,
     forward: OnceLock<PackedWeights>,
     backward: OnceLock<PackedTransposed>,
+    /// The same for [`winograd`], forward and backward.
+    minimal: [OnceLock<PackedWinograd>; 2],
 }
 
 fn values<const D: usize>(tensor: &Tensor<D>) -> Vec<f32> {
@@ -45,6 +48,7 @@ impl FrozenConv {
             bias: shift.map_or_else(|| vec![0.0; cout], |s| values(&s.without_autodiff())),
             forward: OnceLock::new(),
             backward: OnceLock::new(),
+            minimal: Default::default(),
         }
     }
 
@@ -110,16 +114,27 @@ impl Function for Frozen {
         let conv = &*self.conv;
         let on = conv.on(&inputs[0]);
         let mut y = Buffer::stale(on.output_len());
-        let packed = conv.forward.get_or_init(|| conv::pack_forward(&conv.on, &conv.folded()));
-        conv::forward_packed(&on, inputs[0].data, packed, Some(&conv.bias), &mut y);
         let shape = vec![on.n, on.out_h(), on.out_w(), on.cout];
         let shortcut = inputs.get(1).map(|v| v.data);
+        let minimal = winograd::suits(&on, true);
+        let relu = self.act == Activation::Relu;
+        if minimal {
+            let packed = conv.minimal[0].get_or_init(|| winograd::pack(on.cin, on.cout, &conv.folded()));
+            let epilogue = Epilogue { bias: Some(&conv.bias), residual: shortcut, relu };
+            winograd::forward([on.n, on.h, on.w], inputs[0].data, packed, &epilogue, &mut y);
+        } else {
+            let packed = conv.forward.get_or_init(|| conv::pack_forward(&conv.on, &conv.folded()));
+            conv::forward_packed(&on, inputs[0].data, packed, Some(&conv.bias), &mut y);
+        }
+        // What the epilogue has not done.
+        let shortcut = shortcut.filter(|_| !minimal);
         if self.act == Activation::Identity {
             if let Some(shortcut) = shortcut {
                 act::add(&mut y, shortcut);
             }
             return Output::new(shape, y);
         }
+        // ReLU twice is ReLU once, and its result is above zero where the sum was.
         let mut positive = Buffer::bytes(y.len());
         act::activate_masking(&mut y, shortcut, self.act, &mut positive);
         Output { shape, data: y, saved: Some(Arc::new(positive)) }
@@ -137,8 +152,18 @@ impl Function for Frozen {
         });
         let dx = context.wanted[0].then(|| {
             let mut dx = Buffer::stale(on.input_len());
-            let packed = conv.backward.get_or_init(|| conv::pack_backward_input(&conv.on, &conv.folded()));
-            conv::backward_input_packed(&on, inner.as_deref().unwrap_or(context.grad), packed, &mut dx);
+            let g = inner.as_deref().unwrap_or(context.grad);
+            if winograd::suits(&on, true) {
+                let packed = conv.minimal[1].get_or_init(|| {
+                    let transposed = winograd::transposed(on.cin, on.cout, &conv.folded());
+                    winograd::pack(on.cout, on.cin, &transposed)
+                });
+                winograd::forward([on.n, on.h, on.w], g, packed, &Epilogue::default(), &mut dx);
+            } else {
+                let packed =
+                    conv.backward.get_or_init(|| conv::pack_backward_input(&conv.on, &conv.folded()));
+                conv::backward_input_packed(&on, g, packed, &mut dx);
+            }
             dx
         });
         let mut gradients = vec![dx.into()];
