@@ -155,7 +155,7 @@ fn geometry(args: &Args, config: Option<&EnhancerConfig>, arch: Arch) -> Result<
     let preset: Preset = match (args.preset.as_deref().or(trained), arch) {
         (Some(name), _) => name.parse()?,
         (None, Arch::CifarResNet(_)) => Preset::Cifar,
-        (None, Arch::ResNet(_)) => Preset::Imagenet,
+        (None, _) => Preset::Imagenet,
     };
     let default = match preset {
         Preset::Imagenet => 224,

@@ -27,6 +27,19 @@ pub fn conv2d(
     run(x, weight, bias, stride, pad)
 }
 
+/// [`conv2d`] with the channels in `groups`: `weight` is `[cout, cin / groups, kh, kw]`, and output channel o sees the
+/// `cin / groups` input channels of group `⌊o · groups / cout⌋` alone. With `groups = cin` it is depthwise.
+pub fn grouped_conv2d(
+    x: Tensor<4>,
+    weight: Tensor<4>,
+    bias: Option<Tensor<1>>,
+    stride: usize,
+    pad: usize,
+    groups: usize,
+) -> Tensor<4> {
+    plain::grouped_conv2d(x, weight, bias, stride, pad, groups)
+}
+
 /// A fully connected layer: `x` is `[n, in]`, `weight` `[out, in]`, `bias` `[out]`, the result `[n, out]`.
 pub fn linear(x: Tensor<2>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tensor<2> {
     let [n, input] = x.dims();
@@ -71,6 +84,48 @@ pub fn add_relu(a: Tensor<4>, b: Tensor<4>) -> Tensor<4> {
     run(a, b)
 }
 
+/// `max(v, 0)`.
+pub fn relu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+    plain::relu(x)
+}
+
+/// `min(max(v, 0), 6)`.
+pub fn relu6<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+    plain::relu6(x)
+}
+
+/// `v / (1 + exp(−v))`.
+pub fn silu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+    plain::silu(x)
+}
+
+/// `v · Φ(v)`, Φ the distribution function of the normal distribution: `v/2 · (1 + erf(v/√2))`.
+pub fn gelu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+    plain::gelu(x)
+}
+
+/// Each position brought to mean 0 and variance 1 over its channels, the last dimension (biased variance), then times
+/// `gamma` plus `beta`, both `[c]`.
+pub fn layer_norm<const D: usize>(
+    x: Tensor<D>,
+    gamma: Tensor<1>,
+    beta: Tensor<1>,
+    epsilon: f64,
+) -> Tensor<D> {
+    plain::layer_norm(x, gamma, beta, epsilon)
+}
+
+/// `x · scale`, the scale by channel: `[n, 1, 1, c]`, or `[1, 1, 1, c]` for all images alike.
+pub fn scale_channels(x: Tensor<4>, scale: Tensor<4>) -> Tensor<4> {
+    plain::scale_channels(x, scale)
+}
+
+/// Scaled dot-product self-attention: `qkv` is `[n, tokens, 3 · c]`, queries, keys and values in this order, each of
+/// `heads` parts; the result is `[n, tokens, c]`.
+pub fn attention(qkv: Tensor<3>, heads: usize) -> Tensor<3> {
+    plain::attention(qkv, heads)
+}
+
 /// Largest value in each `size × size` window; padding never wins.
 pub fn max_pool(x: Tensor<4>, size: usize, stride: usize, pad: usize) -> Tensor<4> {
     let run = if is_native(&x) { native::max_pool } else { plain::max_pool };
@@ -81,6 +136,19 @@ pub fn max_pool(x: Tensor<4>, size: usize, stride: usize, pad: usize) -> Tensor<
 pub fn adaptive_avg_pool(x: Tensor<4>, size: usize) -> Tensor<4> {
     let run = if is_native(&x) { native::adaptive_avg_pool } else { plain::adaptive_avg_pool };
     run(x, size)
+}
+
+/// Mean of each `size × size` cell; rows and columns that fill no cell are left out.
+pub fn avg_pool(x: Tensor<4>, size: usize) -> Tensor<4> {
+    plain::avg_pool(x, size)
+}
+
+/// Zeros around the image: `rows` above and below, `columns` left and right.
+pub fn pad(x: Tensor<4>, rows: [usize; 2], columns: [usize; 2]) -> Tensor<4> {
+    if (rows, columns) == ([0; 2], [0; 2]) {
+        return x;
+    }
+    plain::pad(x, rows, columns)
 }
 
 /// Bilinear resampling to `out_h × out_w` with the corners aligned.

@@ -1,0 +1,162 @@
+//! The networks of the zoo, and the ResNets, against their public implementations: keys, logits, gradients to the image.
+//! Weights come from a formula that `zoo/make_goldens.py` describes.
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+
+use burn::module::{Module, ModuleMapper, Param};
+use burn::tensor::activation::log_softmax;
+use burn::tensor::{Device, Tensor, TensorData};
+use dyntta_nn::ops::plain::to_nhwc;
+use dyntta_nn::weights::{self, Entry, StateDict};
+use dyntta_nn::{Arch, ClassifierNet, Init, Mode, zoo};
+
+fn goldens() -> StateDict {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/zoo/goldens.safetensors");
+    weights::read_safetensors(&path).unwrap().0
+}
+
+fn uniform(key: &str, count: usize) -> impl Iterator<Item = f64> {
+    let start = key
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325u64, |h, byte| (h ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3));
+    (0..count as u64).map(move |i| {
+        let z = start.wrapping_add(i.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((z ^ (z >> 31)) >> 40) as f64 / f64::from(1 << 23) - 1.0
+    })
+}
+
+/// Scale and shift of a tensor's values.
+fn rule(key: &str, shape: &[usize], gain: f64) -> (f64, f64) {
+    match (key.rsplit('.').next().unwrap(), shape.len()) {
+        ("running_var", _) => (0.25, 0.5),
+        ("layer_scale", _) => (0.2, 0.5),
+        ("weight", 1) => (0.2 * gain, 0.6 * gain),
+        (_, 1) => (0.2, 0.0),
+        ("class_token" | "pos_embedding", _) => (0.5, 0.0),
+        _ => ((4.5 / shape[1..].iter().product::<usize>() as f64).sqrt(), 0.0),
+    }
+}
+
+/// Puts the formula's values into a network, by torchvision's keys.
+struct Filler {
+    at: Vec<String>,
+    gain: f64,
+}
+
+impl Filler {
+    fn values<const D: usize>(&self, shape: [usize; D]) -> TensorData {
+        let key = self.at.join(".");
+        let key = key.replace(".downsample.conv.", ".downsample.0.").replace(".downsample.bn.", ".downsample.1.");
+        let (scale, shift) = rule(&key, &shape, self.gain);
+        let values = uniform(&key, shape.iter().product()).map(|u| (scale * u + shift) as f32).collect();
+        TensorData::new(values, shape)
+    }
+}
+
+impl ModuleMapper for Filler {
+    fn enter_module(&mut self, name: &str, container: &str) {
+        if !container.starts_with("Enum:") {
+            self.at.push(name.to_owned());
+        }
+    }
+
+    fn exit_module(&mut self, _: &str, container: &str) {
+        if !container.starts_with("Enum:") {
+            self.at.pop();
+        }
+    }
+
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let data = self.values(param.val().dims());
+        param.map(|old| Tensor::from_data(data, &old.device()))
+    }
+}
+
+fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
+    tensor.into_data().try_to_vec::<f32>().unwrap()
+}
+
+/// Holds the norm of the difference to `tolerance` of the norm. Single values may differ by more: a few activations lie
+/// within rounding of a kink.
+fn assert_close(what: &str, ours: &[f32], theirs: &[f32], tolerance: f64) {
+    assert_eq!(ours.len(), theirs.len(), "{what}");
+    let norm = |v: &mut dyn Iterator<Item = f64>| v.map(|v| v * v).sum::<f64>().sqrt();
+    let difference = norm(&mut ours.iter().zip(theirs).map(|(a, b)| f64::from(a - b)));
+    let off = difference / norm(&mut theirs.iter().map(|v| f64::from(*v)));
+    println!("{what}: off by {off:.1e}");
+    assert!(off <= tolerance, "{what}: off by {off} of the norm");
+}
+
+fn check(name: &str, modes: &[Mode]) {
+    let arch: Arch = name.parse().unwrap();
+    let fresh = ClassifierNet::new(&Init::blank("net", &Device::flex()), arch, 1000);
+    let gain = match name {
+        "resnet101" => 0.8,
+        "efficientnet_b0" => 1.4,
+        _ => 1.0,
+    };
+    let net = fresh.map(&mut Filler { at: Vec::new(), gain });
+    let goldens = goldens();
+    let size = if ["vit_b_16", "mixer_b16"].contains(&name) { 224 } else { 64 };
+    for mode in modes {
+        let key = if *mode == Mode::Train { format!("{name}.train") } else { name.to_owned() };
+        // In training each layer normalises by eight values at the end of these networks: rounding grows on the way.
+        let (logits_tolerance, gradient_tolerance) = if *mode == Mode::Train { (1e-3, 1e-2) } else { (1e-4, 1e-3) };
+        let count = 2 * 3 * size * size;
+        let image: Vec<f32> = uniform("image", count).map(|u| (2.0 * u) as f32).collect();
+        let image = Tensor::<4>::from_data(TensorData::new(image, [2, 3, size, size]), &Device::flex().autodiff());
+        let image = image.require_grad();
+        let logits = net.forward(to_nhwc(image.clone()), *mode);
+        let golden = |part: &str| goldens[&format!("{key}.{part}")].data.as_slice();
+        assert_close(&format!("{key}: logits"), &values(logits.clone()), golden("logits"), logits_tolerance);
+        let log_probability = log_softmax(logits, 1);
+        let at = |row: usize, class: usize| log_probability.clone().slice([row..row + 1, class..class + 1]);
+        let loss = (at(0, 3) + at(1, 700)).sum().mul_scalar(-0.5);
+        let gradient = values(image.grad(&loss.backward()).unwrap());
+        let some: Vec<f32> = (0..512).map(|i| gradient[i * 7919 % count]).collect();
+        assert_close(&format!("{key}: gradient"), &some, golden("gradient"), gradient_tolerance);
+        let norm = gradient.iter().map(|v| f64::from(v * v)).sum::<f64>().sqrt() as f32;
+        assert_close(&format!("{key}: gradient's norm"), &[norm], golden("gradient_norm"), gradient_tolerance);
+        if *mode == Mode::Train {
+            let dict = weights::state_dict(&net);
+            let running = |leaf: &str| {
+                let first = ["conv1", "_conv_stem", "features.0.0", "features.0", "features.conv0"];
+                let norm = ["bn1", "_bn0", "features.0.1", "features.1", "features.norm0"];
+                let found = first.iter().position(|conv| dict.contains_key(&format!("{conv}.weight")));
+                dict[&format!("{}.{leaf}", norm[found.unwrap()])].data.clone()
+            };
+            let running = [running("running_mean"), running("running_var")].concat();
+            assert_close(&format!("{key}: running statistics"), &running, golden("running"), 1e-5);
+        }
+    }
+}
+
+macro_rules! networks {
+    ($($test:ident: $name:literal $(, $mode:ident)*;)*) => {$(
+        #[test]
+        fn $test() {
+            check($name, &[Mode::Eval $(, Mode::$mode)*]);
+        }
+    )*};
+}
+
+networks! {
+    resnet18: "resnet18";
+    resnet34: "resnet34";
+    resnet50: "resnet50";
+    resnet101: "resnet101";
+    wide_resnet50_2: "wide_resnet50_2";
+    resnext50_32x4d: "resnext50_32x4d", Train;
+    vgg16: "vgg16";
+    vgg16_bn: "vgg16_bn", Train;
+    densenet121: "densenet121", Train;
+    mobilenet_v2: "mobilenet_v2", Train;
+    efficientnet_b0: "efficientnet_b0", Train;
+    efficientnet_lite0: "efficientnet-lite0", Train;
+    convnext_tiny: "convnext_tiny";
+    vit_b_16: "vit_b_16";
+    mixer_b16: "mixer_b16";
+}
