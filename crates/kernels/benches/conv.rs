@@ -1,21 +1,40 @@
 //! Convolution passes at the shapes of the networks, in GFLOP/s (criterion's "Gelem/s"), with the processor's peak.
 //!
 //! `cargo bench -p dyntta-kernels --bench conv` runs criterion; with `-- --table [word]` it prints instead one line a shape
-//! (those whose name has the word): milliseconds, GFLOP/s and the share of the measured peak, best of several.
+//! (those whose name has the word): milliseconds, GFLOP/s, the share of the measured peak, and GB/s, best of several.
 //! 2 floating-point operations per multiply-add; those on padding are counted although the kernels skip some, so a tiny
-//! image may show more than the peak. `RAYON_NUM_THREADS` and `DYNTTA_SIMD` apply.
+//! image may show more than the peak. GB/s are of the tensors alone, each read or written once: what matters for depthwise
+//! layers, to be held against the rate of a plain copy. `RAYON_NUM_THREADS` and `DYNTTA_SIMD` apply.
 
 use criterion::{BenchmarkId, Criterion, Throughput};
 use dyntta_kernels::simd::{Level, level};
-use dyntta_kernels::{Conv2d, conv};
+use dyntta_kernels::{GroupedConv2d, grouped};
+use rayon::prelude::*;
 use std::hint::black_box;
 use std::time::Instant;
 
-const fn shape(n: usize, size: usize, cin: usize, cout: usize, k: usize, stride: usize) -> Conv2d {
-    Conv2d { n, h: size, w: size, cin, cout, kh: k, kw: k, stride, pad: k / 2 }
+const fn shape(n: usize, size: usize, cin: usize, cout: usize, k: usize, stride: usize) -> GroupedConv2d {
+    GroupedConv2d {
+        n,
+        h: size,
+        w: size,
+        cin,
+        cout,
+        groups: 1,
+        kh: k,
+        kw: k,
+        stride: [stride; 2],
+        pad: [k / 2; 4],
+        dilation: [1, 1],
+    }
 }
 
-const SHAPES: &[(&str, Conv2d)] = &[
+/// A batch of 8.
+const fn depthwise(size: usize, c: usize, k: usize, stride: usize) -> GroupedConv2d {
+    GroupedConv2d { groups: c, ..shape(8, size, c, c, k, stride) }
+}
+
+const SHAPES: &[(&str, GroupedConv2d)] = &[
     ("224/9x9 3-32", shape(4, 224, 3, 32, 9, 1)),
     ("224/3x3 64-16", shape(4, 224, 64, 16, 3, 1)),
     ("224/3x3 128-32", shape(4, 112, 128, 32, 3, 1)),
@@ -46,6 +65,24 @@ const SHAPES: &[(&str, Conv2d)] = &[
     ("resnet20/3x3s2 16-32", shape(64, 32, 16, 32, 3, 2)),
     ("linear/512-100", shape(64, 1, 512, 100, 1, 1)),
     ("linear/2048-1000", shape(64, 1, 2048, 1000, 1, 1)),
+    ("depthwise/3x3 32@112", depthwise(112, 32, 3, 1)),
+    ("depthwise/3x3s2 96@112", depthwise(112, 96, 3, 2)),
+    ("depthwise/3x3 144@56", depthwise(56, 144, 3, 1)),
+    ("depthwise/3x3s2 144@56", depthwise(56, 144, 3, 2)),
+    ("depthwise/3x3 384@14", depthwise(14, 384, 3, 1)),
+    ("depthwise/3x3 960@7", depthwise(7, 960, 3, 1)),
+    ("depthwise/5x5 240@28", depthwise(28, 240, 5, 1)),
+    ("depthwise/5x5s2 672@14", depthwise(14, 672, 5, 2)),
+    ("depthwise/3x3 32-64@56", GroupedConv2d { cout: 64, ..depthwise(56, 32, 3, 1) }),
+    ("grouped/3x3 4@56", GroupedConv2d { groups: 32, ..shape(8, 56, 128, 128, 3, 1) }),
+    ("grouped/3x3s2 8@56", GroupedConv2d { groups: 32, ..shape(8, 56, 256, 256, 3, 2) }),
+    ("grouped/3x3 16@14", GroupedConv2d { groups: 32, ..shape(8, 14, 512, 512, 3, 1) }),
+    ("grouped/3x3 32@7", GroupedConv2d { groups: 32, ..shape(8, 7, 1024, 1024, 3, 1) }),
+    (
+        "dilated/3x3 256-256@28",
+        GroupedConv2d { pad: [2; 4], dilation: [2, 2], ..shape(2, 28, 256, 256, 3, 1) },
+    ),
+    ("same/3x3s2 3-32@224", GroupedConv2d { pad: [0, 0, 1, 1], ..shape(8, 224, 3, 32, 3, 2) }),
 ];
 
 /// 2000 rounds of independent multiply-adds, enough of them to hide the latency; returns the operations done.
@@ -106,6 +143,22 @@ fn peak() -> f64 {
         .fold(0.0, f64::max)
 }
 
+/// GB/s, read and written together, of all threads copying what no cache holds: the best of 10 tries.
+fn copy_rate() -> f64 {
+    const FLOATS: usize = 64 << 20;
+    let (from, mut to) = (vec![1.0f32; FLOATS], vec![0.0f32; FLOATS]);
+    let mut best = f64::MAX;
+    for _ in 0..10 {
+        let start = Instant::now();
+        to.par_chunks_mut(FLOATS / 64)
+            .zip(from.par_chunks(FLOATS / 64))
+            .for_each(|(to, from)| to.iter_mut().zip(from).for_each(|(t, f)| *t = *f + 1.0));
+        best = best.min(start.elapsed().as_secs_f64());
+    }
+    black_box(to);
+    8.0 * FLOATS as f64 / best / 1e9
+}
+
 struct Data {
     x: Vec<f32>,
     w: Vec<f32>,
@@ -116,7 +169,7 @@ struct Data {
 }
 
 impl Data {
-    fn of(c: &Conv2d) -> Data {
+    fn of(c: &GroupedConv2d) -> Data {
         let fill = |n: usize| (0..n).map(|i| ((i * 37 % 101) as f32 - 50.0) / 50.0).collect::<Vec<_>>();
         Data {
             x: fill(c.input_len()),
@@ -131,21 +184,23 @@ impl Data {
 
 const PASSES: [&str; 3] = ["forward", "backward_input", "backward_weight"];
 
-fn pass(which: &str, c: &Conv2d, d: &mut Data) {
+fn pass(which: &str, c: &GroupedConv2d, d: &mut Data) {
     match which {
-        "forward" => conv::forward(c, &d.x, &d.w, None, &mut d.y),
-        "backward_input" => conv::backward_input(c, &d.g, &d.w, &mut d.dx),
-        _ => conv::backward_weight(c, &d.x, &d.g, &mut d.dw, None),
+        "forward" => grouped::forward(c, &d.x, &d.w, None, &mut d.y),
+        "backward_input" => grouped::backward_input(c, &d.g, &d.w, &mut d.dx),
+        _ => grouped::backward_weight(c, &d.x, &d.g, &mut d.dw, None),
     }
 }
 
 fn table(word: &str) {
     let peak = peak();
-    println!("{:?}, {} threads, peak {peak:.0} GFLOP/s", level(), rayon::current_num_threads());
-    println!("{:24} {:>9} {}", "", "GFLOP", PASSES.map(|p| format!("{p:>27}")).concat());
+    let (threads, copy) = (rayon::current_num_threads(), copy_rate());
+    println!("{:?}, {threads} threads, peak {peak:.0} GFLOP/s, copy {copy:.1} GB/s", level());
+    println!("{:24} {:>9} {}", "", "GFLOP", PASSES.map(|p| format!("{p:>36}")).concat());
     for (name, c) in SHAPES.iter().filter(|s| s.0.contains(word)) {
         let mut d = Data::of(c);
         let flops = c.flops() as f64;
+        let bytes = 4.0 * (c.input_len() + c.output_len() + c.weight_len()) as f64;
         let mut line = format!("{name:24} {:9.3} ", flops / 1e9);
         for p in PASSES {
             pass(p, c, &mut d);
@@ -157,7 +212,8 @@ fn table(word: &str) {
                 best = best.min(start.elapsed().as_secs_f64());
             }
             let rate = flops / best / 1e9;
-            line += &format!("{:9.3} ms {rate:7.1} {:5.1} %", best * 1e3, rate / peak * 100.0);
+            let (ms, share, memory) = (best * 1e3, rate / peak * 100.0, bytes / best / 1e9);
+            line += &format!("{ms:9.3} ms {rate:7.1} {share:5.1} % {memory:6.1} GB");
         }
         println!("{line}");
     }

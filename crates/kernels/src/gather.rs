@@ -17,18 +17,18 @@ const COPY_FLOATS: usize = 96 << 10;
 const EXACT_PIXELS: usize = 112;
 
 /// Where a tile reads and writes, but for the pixels.
-struct Tiles<'a> {
-    kernels: &'static Kernels,
-    block: &'a Block,
-    a: *const f32,
-    nseg: usize,
-    len: usize,
-    a_seg: usize,
-    w: *const f32,
-    w_seg: usize,
-    bias: *const f32,
-    accumulate: bool,
-    y: *mut f32,
+pub(crate) struct Tiles<'a> {
+    pub kernels: &'static Kernels,
+    pub block: &'a Block,
+    pub a: *const f32,
+    pub nseg: usize,
+    pub len: usize,
+    pub a_seg: usize,
+    pub w: *const f32,
+    pub w_seg: usize,
+    pub bias: *const f32,
+    pub accumulate: bool,
+    pub y: *mut f32,
 }
 
 impl Tiles<'_> {
@@ -37,7 +37,7 @@ impl Tiles<'_> {
     /// # Safety
     /// Every offset, with the segments it stands for, must lie within what `a`, `w`, `bias` and `y` point to, and no
     /// other task may touch the outputs.
-    unsafe fn run(&self, in_off: &[usize], out_off: &[usize]) {
+    pub unsafe fn run(&self, in_off: &[usize], out_off: &[usize]) {
         let (mr, kernel) = self.kernels.gather(self.block.nv, in_off.len());
         each_tile(mr, in_off, out_off, |off, y_off| {
             // SAFETY: `off` and `y_off` hold `mr` offsets; the rest is the caller's promise. The kernel comes from the

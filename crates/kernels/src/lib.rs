@@ -7,11 +7,16 @@
 //! Lengths are checked: a slice that does not fit the shape is a bug of the caller and panics.
 
 pub mod act;
+mod axis;
 mod band;
 mod buffer;
+mod columns;
 pub mod conv;
+mod depthwise;
 pub mod gate;
 mod gather;
+pub mod grouped;
+mod lanewise;
 pub mod layout;
 mod micro;
 pub mod naive;
@@ -20,6 +25,7 @@ pub mod optimizer;
 mod pack;
 mod planar;
 pub mod pool;
+pub mod pool2d;
 pub mod simd;
 mod transpose;
 pub mod upsample;
@@ -27,3 +33,4 @@ mod wgrad;
 
 pub use act::Activation;
 pub use conv::Conv2d;
+pub use grouped::GroupedConv2d;

@@ -1,89 +1,19 @@
 //! Plain loops, summed in double precision: what every kernel of this crate is tested against.
 
 use crate::act::Activation;
-use crate::conv::Conv2d;
 use crate::gate::Gate;
-use crate::pool::{AvgPool, MaxPool};
 use crate::upsample::Upsample;
 
-/// Calls `f(output pixel, input pixel, tap)` for every tap that falls inside the input.
-fn each_tap(c: &Conv2d, mut f: impl FnMut(usize, usize, usize)) {
-    for n in 0..c.n {
-        for oy in 0..c.out_h() {
-            for ox in 0..c.out_w() {
-                for ky in 0..c.kh {
-                    for kx in 0..c.kw {
-                        let (iy, ix) = (oy * c.stride + ky, ox * c.stride + kx);
-                        if iy >= c.pad && iy < c.pad + c.h && ix >= c.pad && ix < c.pad + c.w {
-                            let out = (n * c.out_h() + oy) * c.out_w() + ox;
-                            let inp = (n * c.h + iy - c.pad) * c.w + ix - c.pad;
-                            f(out, inp, ky * c.kw + kx);
-                        }
-                    }
-                }
-            }
-        }
-    }
-}
+mod conv;
+mod pool;
+
+pub use conv::*;
+pub use pool::*;
 
 fn to_f32(from: &[f64], to: &mut [f32]) {
     assert_eq!(from.len(), to.len());
     for (t, f) in to.iter_mut().zip(from) {
         *t = *f as f32;
-    }
-}
-
-/// [`crate::conv::forward`].
-pub fn conv_forward(c: &Conv2d, x: &[f32], weight: &[f32], bias: Option<&[f32]>, y: &mut [f32]) {
-    let mut sum = vec![0.0f64; c.output_len()];
-    if let Some(b) = bias {
-        for (i, s) in sum.iter_mut().enumerate() {
-            *s = f64::from(b[i % c.cout]);
-        }
-    }
-    each_tap(c, |o, i, t| {
-        for co in 0..c.cout {
-            for ci in 0..c.cin {
-                let w = weight[(co * c.cin + ci) * c.kh * c.kw + t];
-                sum[o * c.cout + co] += f64::from(x[i * c.cin + ci]) * f64::from(w);
-            }
-        }
-    });
-    to_f32(&sum, y);
-}
-
-/// [`crate::conv::backward_input`].
-pub fn conv_backward_input(c: &Conv2d, g: &[f32], weight: &[f32], dx: &mut [f32]) {
-    let mut sum = vec![0.0f64; c.input_len()];
-    each_tap(c, |o, i, t| {
-        for co in 0..c.cout {
-            for ci in 0..c.cin {
-                let w = weight[(co * c.cin + ci) * c.kh * c.kw + t];
-                sum[i * c.cin + ci] += f64::from(g[o * c.cout + co]) * f64::from(w);
-            }
-        }
-    });
-    to_f32(&sum, dx);
-}
-
-/// [`crate::conv::backward_weight`].
-pub fn conv_backward_weight(c: &Conv2d, x: &[f32], g: &[f32], dw: &mut [f32], db: Option<&mut [f32]>) {
-    let mut sum = vec![0.0f64; c.weight_len()];
-    each_tap(c, |o, i, t| {
-        for co in 0..c.cout {
-            for ci in 0..c.cin {
-                sum[(co * c.cin + ci) * c.kh * c.kw + t] +=
-                    f64::from(x[i * c.cin + ci]) * f64::from(g[o * c.cout + co]);
-            }
-        }
-    });
-    to_f32(&sum, dw);
-    if let Some(db) = db {
-        let mut sum = vec![0.0f64; c.cout];
-        for (i, v) in g.iter().enumerate() {
-            sum[i % c.cout] += f64::from(*v);
-        }
-        to_f32(&sum, db);
     }
 }
 
@@ -295,90 +225,6 @@ pub fn instance_norm_backward(
     dx: &mut [f32],
 ) {
     norm_backward(g, y, x, n, &vec![1.0; c], mean, inv_std, a, dx);
-}
-
-/// [`crate::pool::max_pool_forward`].
-pub fn max_pool_forward(p: &MaxPool, x: &[f32], y: &mut [f32], index: &mut [u32]) {
-    let mut out = 0;
-    for n in 0..p.n {
-        for oy in 0..p.out_h() {
-            for ox in 0..p.out_w() {
-                for c in 0..p.c {
-                    let mut best: Option<(f32, usize)> = None;
-                    for ky in 0..p.k {
-                        for kx in 0..p.k {
-                            let (iy, ix) = (oy * p.stride + ky, ox * p.stride + kx);
-                            if iy < p.pad || iy >= p.h + p.pad || ix < p.pad || ix >= p.w + p.pad {
-                                continue;
-                            }
-                            let at = (iy - p.pad) * p.w + ix - p.pad;
-                            let v = x[(n * p.h * p.w + at) * p.c + c];
-                            if best.is_none_or(|b| v > b.0 || v.is_nan()) {
-                                best = Some((v, at));
-                            }
-                        }
-                    }
-                    let (v, at) = best.expect("every window has an input");
-                    (y[out], index[out]) = (v, at as u32);
-                    out += 1;
-                }
-            }
-        }
-    }
-}
-
-/// [`crate::pool::max_pool_backward`].
-pub fn max_pool_backward(p: &MaxPool, g: &[f32], index: &[u32], dx: &mut [f32]) {
-    let mut sum = vec![0.0f64; p.input_len()];
-    let image = p.out_h() * p.out_w() * p.c;
-    for (i, g) in g.iter().enumerate() {
-        sum[(i / image * p.h * p.w + index[i] as usize) * p.c + i % p.c] += f64::from(*g);
-    }
-    to_f32(&sum, dx);
-}
-
-/// Calls `f(output, input, area)` for every pair of pixels an average pool joins.
-fn each_average(p: &AvgPool, mut f: impl FnMut(usize, usize, f64)) {
-    let span = |o: usize, out: usize, size: usize| {
-        let lo = (o as f64 * size as f64 / out as f64).floor() as usize;
-        let hi = ((o + 1) as f64 * size as f64 / out as f64).ceil() as usize;
-        lo..hi
-    };
-    for n in 0..p.n {
-        for oy in 0..p.oh {
-            for ox in 0..p.ow {
-                let (ys, xs) = (span(oy, p.oh, p.h), span(ox, p.ow, p.w));
-                let area = (ys.len() * xs.len()) as f64;
-                for y in ys {
-                    for x in xs.clone() {
-                        f((n * p.oh + oy) * p.ow + ox, (n * p.h + y) * p.w + x, area);
-                    }
-                }
-            }
-        }
-    }
-}
-
-/// [`crate::pool::adaptive_avg_pool_forward`].
-pub fn adaptive_avg_pool_forward(p: &AvgPool, x: &[f32], y: &mut [f32]) {
-    let mut sum = vec![0.0f64; p.output_len()];
-    each_average(p, |o, i, area| {
-        for c in 0..p.c {
-            sum[o * p.c + c] += f64::from(x[i * p.c + c]) / area;
-        }
-    });
-    to_f32(&sum, y);
-}
-
-/// [`crate::pool::adaptive_avg_pool_backward`].
-pub fn adaptive_avg_pool_backward(p: &AvgPool, g: &[f32], dx: &mut [f32]) {
-    let mut sum = vec![0.0f64; p.input_len()];
-    each_average(p, |o, i, area| {
-        for c in 0..p.c {
-            sum[i * p.c + c] += f64::from(g[o * p.c + c]) / area;
-        }
-    });
-    to_f32(&sum, dx);
 }
 
 /// Calls `f(output, input, weight)` for every pair of pixels a bilinear resize joins.

@@ -128,7 +128,9 @@ pub(crate) fn pack(kernels: &Kernels, w: &[f32], view: &View) -> Panels {
         Sum::Inputs => pack_rows(kernels, w, view, &places, &b, panel),
         Sum::Outputs => pack_columns(kernels, w, view, &b, panel),
     };
-    if k * view.cols() > 16384 {
+    if k == 0 {
+        // No tap is used.
+    } else if k * view.cols() > 16384 {
         parts.into_par_iter().for_each(one);
     } else {
         parts.into_iter().for_each(one);

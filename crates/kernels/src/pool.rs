@@ -1,5 +1,6 @@
-//! Max pooling and adaptive average pooling, NHWC.
+//! Max pooling over square windows and adaptive average pooling, NHWC; [`crate::pool2d`] has other windows.
 
+use crate::pool2d::{Pool2d, max_pool2d_backward, max_pool2d_forward};
 use crate::simd::{level, multiversion};
 use rayon::prelude::*;
 
@@ -25,12 +26,12 @@ pub struct MaxPool {
 impl MaxPool {
     /// Output height: `(h + 2 pad - k) / stride + 1`, rounded down; 0 if the window does not fit.
     pub fn out_h(&self) -> usize {
-        self.out(self.h)
+        Pool2d::from(*self).out_h()
     }
 
     /// Output width, as [`MaxPool::out_h`].
     pub fn out_w(&self) -> usize {
-        self.out(self.w)
+        Pool2d::from(*self).out_w()
     }
 
     /// Floats of the input.
@@ -43,71 +44,21 @@ impl MaxPool {
         self.n * self.out_h() * self.out_w() * self.c
     }
 
-    fn out(&self, size: usize) -> usize {
-        let padded = size + 2 * self.pad;
-        if size == 0 || padded < self.k { 0 } else { (padded - self.k) / self.stride + 1 }
-    }
-
-    fn check(&self) {
+    /// The same windows, checked.
+    fn window(&self) -> Pool2d {
         assert!(
             self.k > 0 && self.stride > 0 && 2 * self.pad <= self.k,
             "window and stride must be positive, padding at most half the window: {self:?}"
         );
-    }
-
-    /// Inputs `lo..hi` of window `o` along an axis.
-    fn window(&self, o: usize, size: usize) -> (usize, usize) {
-        let first = o * self.stride;
-        (first.saturating_sub(self.pad), (first + self.k - self.pad).min(size))
-    }
-
-    /// Windows `lo..hi` that input `i` is in, of `out` along an axis.
-    fn windows(&self, i: usize, out: usize) -> (usize, usize) {
-        let last = i + self.pad;
-        ((last + self.stride).saturating_sub(self.k) / self.stride, (last / self.stride + 1).min(out))
+        (*self).into()
     }
 }
 
-multiversion! {
-    fn max_row(p: &MaxPool, x: &[f32], oy: usize, y: &mut [f32], index: &mut [u32]) {
-        let (y0, y1) = p.window(oy, p.h);
-        for (ox, (y, index)) in y.chunks_exact_mut(p.c).zip(index.chunks_exact_mut(p.c)).enumerate() {
-            let (x0, x1) = p.window(ox, p.w);
-            let first = y0 * p.w + x0;
-            y.copy_from_slice(&x[first * p.c..(first + 1) * p.c]);
-            index.fill(first as u32);
-            for iy in y0..y1 {
-                for ix in x0..x1 {
-                    let at = iy * p.w + ix;
-                    for ((y, i), v) in y.iter_mut().zip(index.iter_mut()).zip(&x[at * p.c..(at + 1) * p.c]) {
-                        // A NaN wins, as in PyTorch.
-                        let better = *v > *y || v.is_nan();
-                        *y = if better { *v } else { *y };
-                        *i = if better { at as u32 } else { *i };
-                    }
-                }
-            }
-        }
-    }
-}
-
-multiversion! {
-    fn max_row_backward(p: &MaxPool, g: &[f32], index: &[u32], iy: usize, dx: &mut [f32]) {
-        let ow = p.out_w();
-        dx.fill(0.0);
-        let (y0, y1) = p.windows(iy, p.out_h());
-        for oy in y0..y1 {
-            for (ix, dx) in dx.chunks_exact_mut(p.c).enumerate() {
-                let me = (iy * p.w + ix) as u32;
-                let (x0, x1) = p.windows(ix, ow);
-                for ox in x0..x1 {
-                    let at = (oy * ow + ox) * p.c;
-                    for ((d, g), i) in dx.iter_mut().zip(&g[at..at + p.c]).zip(&index[at..at + p.c]) {
-                        *d += if *i == me { *g } else { 0.0 };
-                    }
-                }
-            }
-        }
+impl From<MaxPool> for Pool2d {
+    fn from(p: MaxPool) -> Self {
+        let MaxPool { n, h, w, c, k, stride, pad } = p;
+        let (kernel, stride, pad) = ([k; 2], [stride; 2], [pad; 4]);
+        Pool2d { n, h, w, c, kernel, stride, pad, dilation: [1, 1], ceil_mode: false }
     }
 }
 
@@ -119,21 +70,7 @@ multiversion! {
 /// # Panics
 /// If a slice has the wrong length, or the padding exceeds half the window.
 pub fn max_pool_forward(p: &MaxPool, x: &[f32], y: &mut [f32], index: &mut [u32]) {
-    p.check();
-    assert!(
-        x.len() == p.input_len() && y.len() == p.output_len() && index.len() == p.output_len(),
-        "slices do not fit {p:?}"
-    );
-    if y.is_empty() {
-        return;
-    }
-    let (level, row, image) = (level(), p.out_w() * p.c, p.h * p.w * p.c);
-    y.par_chunks_exact_mut(row).zip(index.par_chunks_exact_mut(row)).enumerate().for_each(
-        |(i, (y, index))| {
-            let (n, oy) = (i / p.out_h(), i % p.out_h());
-            max_row(level, p, &x[n * image..(n + 1) * image], oy, y, index);
-        },
-    );
+    max_pool2d_forward(&p.window(), x, y, index);
 }
 
 /// Gradient of [`max_pool_forward`]: each window's gradient goes to its first maximum.
@@ -143,20 +80,7 @@ pub fn max_pool_forward(p: &MaxPool, x: &[f32], y: &mut [f32], index: &mut [u32]
 /// # Panics
 /// If a slice has the wrong length, or the padding exceeds half the window.
 pub fn max_pool_backward(p: &MaxPool, g: &[f32], index: &[u32], dx: &mut [f32]) {
-    p.check();
-    assert!(
-        dx.len() == p.input_len() && g.len() == p.output_len() && index.len() == p.output_len(),
-        "slices do not fit {p:?}"
-    );
-    if dx.is_empty() {
-        return;
-    }
-    let (level, row, image) = (level(), p.w * p.c, p.out_h() * p.out_w() * p.c);
-    dx.par_chunks_exact_mut(row).enumerate().for_each(|(i, dx)| {
-        let (n, iy) = (i / p.h, i % p.h);
-        let range = n * image..(n + 1) * image;
-        max_row_backward(level, p, &g[range.clone()], &index[range], iy, dx);
-    });
+    max_pool2d_backward(&p.window(), g, index, dx);
 }
 
 /// Adaptive average pooling to `oh` x `ow`: output i averages inputs `floor(i * h / oh) .. ceil((i + 1) * h / oh)`, PyTorch's

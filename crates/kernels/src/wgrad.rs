@@ -24,7 +24,7 @@ const FEW: usize = 8;
 const EXACT_INSIDE: f64 = 0.8;
 
 /// Output gradients of a few blocks of columns for a chunk of pixels, side by side in cache lines of their own.
-struct Columns<'a> {
+pub(crate) struct Columns<'a> {
     blocks: &'a [Block],
     data: &'a [f32],
     /// Floats of one block.
@@ -37,7 +37,7 @@ const BLOCKS: usize = 2;
 
 impl<'a> Columns<'a> {
     /// Copies `blocks` (of one width) of the pixels at `at`; columns beyond a block's last are zero.
-    fn copy(
+    pub fn copy(
         grad: &[f32],
         at: &[usize],
         blocks: &'a [Block],
@@ -63,7 +63,7 @@ impl<'a> Columns<'a> {
     /// # Safety
     /// `a` must hold `k` floats at each offset, of which there are as many as pixels were copied; `sums` must hold the
     /// panels, and no other task may touch these rows of them.
-    unsafe fn rows(
+    pub unsafe fn rows(
         &self,
         kernels: &'static Kernels,
         a: *const f32,
@@ -101,7 +101,7 @@ impl<'a> Columns<'a> {
 }
 
 /// Groups of blocks of one width, at most [`BLOCKS`] each.
-fn groups(blocks: &[Block]) -> impl Iterator<Item = &[Block]> {
+pub(crate) fn groups(blocks: &[Block]) -> impl Iterator<Item = &[Block]> {
     blocks.chunk_by(|a, b| a.nv == b.nv).flat_map(|same| same.chunks(BLOCKS))
 }
 
@@ -140,7 +140,7 @@ fn part_of(bands: &[Band], i: usize, parts: usize) -> &[Band] {
 }
 
 /// Adds the partial sums, `size` floats each, to the first, in order.
-fn add_up(sums: &mut [f32], size: usize) -> &[f32] {
+pub(crate) fn add_up(sums: &mut [f32], size: usize) -> &[f32] {
     let (first, others) = sums.split_at_mut(size);
     if !others.is_empty() {
         let step = size.div_ceil(TASKS).max(4096);
@@ -156,7 +156,7 @@ fn add_up(sums: &mut [f32], size: usize) -> &[f32] {
 }
 
 /// Calls `f` with even runs of at most [`CHUNK`] of `n` pixels.
-fn each_chunk(n: usize, mut f: impl FnMut(Range<usize>)) {
+pub(crate) fn each_chunk(n: usize, mut f: impl FnMut(Range<usize>)) {
     let count = n.div_ceil(CHUNK);
     for i in 0..count {
         f(i * n / count..(i + 1) * n / count);
