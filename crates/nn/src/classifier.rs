@@ -13,7 +13,7 @@ use crate::layers::{Mode, Normalisation};
 use crate::ops::plain::to_nhwc;
 use crate::resnet::{Depth, ResNet};
 use crate::weights::{self, StateDict};
-use crate::zoo::{self, Input, Model, ZooNet};
+use crate::zoo::{self, Input, Model, Size, ZooNet};
 
 /// A classifier's architecture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,6 +76,19 @@ impl Arch {
             Self::ResNet(_) => "fc.weight",
             Self::Zoo(model) => model.last_layer,
         }
+    }
+
+    /// Whether the network takes images of this size.
+    ///
+    /// # Errors
+    /// [`Error::ImageSize`] if it doesn't: it would panic.
+    pub fn check_size(self, height: usize, width: usize) -> Result<(), Error> {
+        let size = self.input().size;
+        let fits = match size {
+            Size::AtLeast(least) => height.min(width) >= least,
+            Size::Exactly(side) => (height, width) == (side, side),
+        };
+        fits.then_some(()).ok_or_else(|| Error::ImageSize { arch: self.to_string(), size, height, width })
     }
 
     /// What the published weights of this architecture are fed.
@@ -207,12 +220,23 @@ impl Classifier {
         self.classes
     }
 
+    /// Whether images of this size can be classified.
+    ///
+    /// # Errors
+    /// As [`Arch::check_size`].
+    pub fn check_size(&self, height: usize, width: usize) -> Result<(), Error> {
+        self.arch.check_size(height, width)
+    }
+
     /// What the images are normalised by.
     pub fn normalisation(&self) -> Normalisation {
         self.normalisation
     }
 
     /// Images `[n, 3, h, w]` in `0..=1` to logits `[n, classes]`.
+    ///
+    /// # Panics
+    /// If the size is not one that [`Classifier::check_size`] accepts.
     pub fn forward(&self, images: Tensor<4>) -> Tensor<2> {
         self.net.forward(self.normalisation.apply(to_nhwc(images)), Mode::Eval)
     }

@@ -100,11 +100,7 @@ impl Conv2d {
 
     /// `[n, h, w, cin]` to `[n, h', w', cout]`.
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let (weight, bias) = (self.weight.val(), self.bias.as_ref().map(Param::val));
-        match self.groups {
-            1 => ops::conv2d(x, weight, bias, self.stride, self.pad),
-            groups => ops::grouped_conv2d(x, weight, bias, self.stride, self.pad, groups),
-        }
+        self.forward_padded(x, [self.pad; 4])
     }
 
     /// [`Self::forward`] with TensorFlow's `SAME` padding in place of the layer's own: `⌈h/stride⌉` rows come out,
@@ -114,7 +110,16 @@ impl Conv2d {
         let zeros =
             |extent: usize| ((extent.div_ceil(self.stride) - 1) * self.stride + size).saturating_sub(extent);
         let (rows, columns) = (zeros(h), zeros(w));
-        self.forward(ops::pad(x, [rows / 2, rows.div_ceil(2)], [columns / 2, columns.div_ceil(2)]))
+        self.forward_padded(x, [rows / 2, columns / 2, rows.div_ceil(2), columns.div_ceil(2)])
+    }
+
+    /// With these zeros at the top, left, bottom and right.
+    fn forward_padded(&self, x: Tensor<4>, pad: [usize; 4]) -> Tensor<4> {
+        let (weight, bias) = (self.weight.val(), self.bias.as_ref().map(Param::val));
+        if self.groups == 1 && pad == [pad[0]; 4] {
+            return ops::conv2d(x, weight, bias, self.stride, pad[0]);
+        }
+        ops::grouped_conv2d(x, weight, bias, self.stride, pad, self.groups)
     }
 }
 

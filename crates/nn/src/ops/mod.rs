@@ -4,12 +4,14 @@
 //! of Burn's tensor operations ([`plain`]). The two agree to rounding; the tests hold them against each other.
 
 pub mod blend;
+pub mod extra;
 pub mod function;
 pub mod native;
 pub mod optimizer;
 pub mod plain;
 
 use burn::tensor::{Tensor, s};
+use dyntta_kernels::pointwise::Pointwise;
 use function::is_native;
 
 /// 2-D convolution (cross-correlation) with zero padding.
@@ -28,16 +30,18 @@ pub fn conv2d(
 }
 
 /// [`conv2d`] with the channels in `groups`: `weight` is `[cout, cin / groups, kh, kw]`, and output channel o sees the
-/// `cin / groups` input channels of group `⌊o · groups / cout⌋` alone. With `groups = cin` it is depthwise.
+/// `cin / groups` input channels of group `⌊o · groups / cout⌋` alone. With `groups = cin` it is depthwise. The zeros
+/// around the image are counted for each side: top, left, bottom, right.
 pub fn grouped_conv2d(
     x: Tensor<4>,
     weight: Tensor<4>,
     bias: Option<Tensor<1>>,
     stride: usize,
-    pad: usize,
+    pad: [usize; 4],
     groups: usize,
 ) -> Tensor<4> {
-    plain::grouped_conv2d(x, weight, bias, stride, pad, groups)
+    let run = if is_native(&x) { extra::grouped_conv2d } else { plain::grouped_conv2d };
+    run(x, weight, bias, stride, pad, groups)
 }
 
 /// A fully connected layer: `x` is `[n, in]`, `weight` `[out, in]`, `bias` `[out]`, the result `[n, out]`.
@@ -86,22 +90,22 @@ pub fn add_relu(a: Tensor<4>, b: Tensor<4>) -> Tensor<4> {
 
 /// `max(v, 0)`.
 pub fn relu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
-    plain::relu(x)
+    if is_native(&x) { extra::pointwise(x, Pointwise::Relu) } else { plain::relu(x) }
 }
 
 /// `min(max(v, 0), 6)`.
 pub fn relu6<const D: usize>(x: Tensor<D>) -> Tensor<D> {
-    plain::relu6(x)
+    if is_native(&x) { extra::pointwise(x, Pointwise::Relu6) } else { plain::relu6(x) }
 }
 
 /// `v / (1 + exp(−v))`.
 pub fn silu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
-    plain::silu(x)
+    if is_native(&x) { extra::pointwise(x, Pointwise::Silu) } else { plain::silu(x) }
 }
 
 /// `v · Φ(v)`, Φ the distribution function of the normal distribution: `v/2 · (1 + erf(v/√2))`.
 pub fn gelu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
-    plain::gelu(x)
+    if is_native(&x) { extra::pointwise(x, Pointwise::Gelu) } else { plain::gelu(x) }
 }
 
 /// Each position brought to mean 0 and variance 1 over its channels, the last dimension (biased variance), then times
@@ -112,12 +116,14 @@ pub fn layer_norm<const D: usize>(
     beta: Tensor<1>,
     epsilon: f64,
 ) -> Tensor<D> {
-    plain::layer_norm(x, gamma, beta, epsilon)
+    let run = if is_native(&x) { extra::layer_norm } else { plain::layer_norm };
+    run(x, gamma, beta, epsilon)
 }
 
 /// `x · scale`, the scale by channel: `[n, 1, 1, c]`, or `[1, 1, 1, c]` for all images alike.
 pub fn scale_channels(x: Tensor<4>, scale: Tensor<4>) -> Tensor<4> {
-    plain::scale_channels(x, scale)
+    let run = if is_native(&x) { extra::scale_channels } else { plain::scale_channels };
+    run(x, scale)
 }
 
 /// Scaled dot-product self-attention: `qkv` is `[n, tokens, 3 · c]`, queries, keys and values in this order, each of
@@ -140,15 +146,8 @@ pub fn adaptive_avg_pool(x: Tensor<4>, size: usize) -> Tensor<4> {
 
 /// Mean of each `size × size` cell; rows and columns that fill no cell are left out.
 pub fn avg_pool(x: Tensor<4>, size: usize) -> Tensor<4> {
-    plain::avg_pool(x, size)
-}
-
-/// Zeros around the image: `rows` above and below, `columns` left and right.
-pub fn pad(x: Tensor<4>, rows: [usize; 2], columns: [usize; 2]) -> Tensor<4> {
-    if (rows, columns) == ([0; 2], [0; 2]) {
-        return x;
-    }
-    plain::pad(x, rows, columns)
+    let run = if is_native(&x) { extra::avg_pool } else { plain::avg_pool };
+    run(x, size)
 }
 
 /// Bilinear resampling to `out_h × out_w` with the corners aligned.

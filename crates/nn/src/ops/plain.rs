@@ -5,7 +5,7 @@ use burn::tensor::activation;
 use burn::tensor::module::{
     avg_pool2d as burn_avg_pool2d, conv2d as burn_conv2d, max_pool2d as burn_max_pool2d,
 };
-use burn::tensor::ops::{AvgPoolOptions, ConvOptions, MaxPoolOptions, PadMode};
+use burn::tensor::ops::{AvgPoolOptions, ConvOptions, MaxPoolOptions};
 use burn::tensor::{Int, Tensor, TensorData, s};
 
 /// See [`super::conv2d`].
@@ -16,7 +16,7 @@ pub fn conv2d(
     stride: usize,
     pad: usize,
 ) -> Tensor<4> {
-    grouped_conv2d(x, weight, bias, stride, pad, 1)
+    grouped_conv2d(x, weight, bias, stride, [pad; 4], 1)
 }
 
 /// See [`super::grouped_conv2d`].
@@ -25,10 +25,11 @@ pub fn grouped_conv2d(
     weight: Tensor<4>,
     bias: Option<Tensor<1>>,
     stride: usize,
-    pad: usize,
+    [top, left, bottom, right]: [usize; 4],
     groups: usize,
 ) -> Tensor<4> {
-    let options = ConvOptions::new([stride; 2], [pad; 2], [1; 2], groups);
+    let pad = [(top, bottom), (left, right)];
+    let options = ConvOptions::new_with_padding([stride; 2], pad, [1; 2], groups);
     to_nhwc(burn_conv2d(to_nchw(x), weight, bias, options))
 }
 
@@ -83,11 +84,6 @@ pub fn attention(qkv: Tensor<3>, heads: usize) -> Tensor<3> {
 /// See [`super::avg_pool`].
 pub fn avg_pool(x: Tensor<4>, size: usize) -> Tensor<4> {
     to_nhwc(burn_avg_pool2d(to_nchw(x), AvgPoolOptions::new([size; 2]).with_stride([size; 2])))
-}
-
-/// See [`super::pad`].
-pub fn pad(x: Tensor<4>, [top, bottom]: [usize; 2], [left, right]: [usize; 2]) -> Tensor<4> {
-    to_nhwc(to_nchw(x).pad((left, right, top, bottom), PadMode::Constant(0.0)))
 }
 
 /// `v` where `v > 0`, else `slope · v`.

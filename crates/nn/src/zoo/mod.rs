@@ -66,6 +66,15 @@ pub enum Size {
     Exactly(usize),
 }
 
+impl std::fmt::Display for Size {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::AtLeast(least) => write!(f, "at least {least} × {least}"),
+            Self::Exactly(side) => write!(f, "{side} × {side}"),
+        }
+    }
+}
+
 impl Input {
     /// The evaluation of torchvision's first ImageNet weights: 256 pixels, bilinear, 224 of them, any size from
     /// `least` on.
