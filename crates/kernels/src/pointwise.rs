@@ -172,7 +172,9 @@ mod tests {
                     (f64::from(*y) - expected).abs() <= tolerance * v.abs().max(1.0),
                     "{f:?}({x}) is {y}"
                 );
-                if (f != Pointwise::Relu && f != Pointwise::Relu6) || ![0.0, 6.0].contains(x) {
+                let kink = matches!(f, Pointwise::Relu | Pointwise::Relu6)
+                    && [0.0, 6.0].iter().any(|k| (v - k).abs() < 1e-3);
+                if !kink {
                     let slope = (formula(v + h) - formula(v - h)) / h;
                     assert!((f64::from(*dx) - slope).abs() <= 1e-5, "slope of {f:?} at {x}: {dx}, {slope}");
                 }

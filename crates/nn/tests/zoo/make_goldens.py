@@ -13,8 +13,8 @@ Everything is computed in double precision here, on weights rounded to single pr
 
 For each network NAME of a batch of two: `NAME.logits [2, 1000]`; with LOSS the mean cross-entropy to classes 3 and 700,
 `NAME.gradient [512]` is dLOSS/dinput at the elements i * 7919 modulo their number, and `NAME.gradient_norm [1]` the norm
-of all of it. The image is the first of `image0`, `image1` ... whose gradient doesn't hang on rounding (a ReLU that some
-activation all but touches): `NAME.image [1]` is its number. NAME.train is the same by the batch's statistics, without dropout and stochastic depth; and then
+of all of it. The image is the one of `image0`, `image1` ... whose gradient hangs least on rounding (ReLUs whose kink
+some activation all but touches): `NAME.image [1]` is its number. NAME.train is the same by the batch's statistics, without dropout and stochastic depth; and then
 `NAME.train.running [2, c]` are the updated running mean and variance of the first batch normalisation.
 """
 import sys
@@ -104,15 +104,16 @@ def run(name, net, train):
             module._global_params = module._global_params._replace(drop_connect_rate=0.0)
     first = next((m for m in net.modules() if isinstance(m, torch.nn.BatchNorm2d)), None)
     before = {k: v.clone() for k, v in net.state_dict().items()}
-    for number in range(100):
+    tried = {}
+    for number in range(6):
         x = torch.from_numpy(2 * uniform(f"image{number}", 6 * size * size)).reshape(shape)
-        noises = [torch.from_numpy(uniform(f"noise{i}", 6 * size * size)).reshape(shape) for i in range(4)]
+        noises = [torch.from_numpy(uniform(f"noise{i}", 6 * size * size)).reshape(shape) for i in range(3)]
         _, gradient = differentiate(net, x)
-        off = max((differentiate(net, x + 3e-6 * n)[1] - gradient).norm() / gradient.norm() for n in noises)
-        if off < (3e-3 if train else 3e-4) or size == 224:
+        tried[number] = max((differentiate(net, x + 3e-6 * n)[1] - gradient).norm() / gradient.norm() for n in noises)
+        if tried[number] < 3e-4 or size == 224:
             break
-    else:
-        sys.exit(f"{name}: every image hangs on rounding")
+    number = min(tried, key=tried.get)
+    x = torch.from_numpy(2 * uniform(f"image{number}", 6 * size * size)).reshape(shape)
     net.load_state_dict(before)
     logits, gradient = differentiate(net, x)
     at = np.arange(512) * 7919 % x.numel()
@@ -126,7 +127,7 @@ def run(name, net, train):
     if train:
         out[name + ".running"] = torch.stack([first.running_mean, first.running_var]).numpy()
     std, norm = logits.std(1).tolist(), gradient.norm().item()
-    print(f"{name:24} image {number}, logits' deviation {std[0]:.3g} {std[1]:.3g}, gradient {norm:.3g}", flush=True)
+    print(f"{name:24} image {number} ({tried[number]:.1e}), logits' deviation {std[0]:.3g} {std[1]:.3g}, gradient {norm:.3g}", flush=True)
     return {k: v.astype(np.float32) for k, v in out.items()}
 
 
