@@ -86,10 +86,11 @@ pub fn run(args: Args, stop: &Stop) -> Result<()> {
             (Some(enhancer), config)
         }
     };
-    let normalisation = normalisation(&args, config.as_ref());
     let arch = args.arch.as_deref().map(str::parse::<Arch>).transpose()?;
+    let normalisation = normalisation(&args, config.as_ref(), arch);
     let classifier = Classifier::load(&args.classifier, arch, normalisation, &device)?;
     let geometry = geometry(&args, config.as_ref(), classifier.arch())?;
+    classifier.check_size(geometry.size, geometry.size)?;
     let plan = plan(&args, geometry, &classifier)?;
     if let (Some(config), Some(data)) = (&config, &plan.clean)
         && config.classifier.classes != data.classes
@@ -145,8 +146,10 @@ pub fn run(args: Args, stop: &Stop) -> Result<()> {
     Ok(())
 }
 
-fn normalisation(args: &Args, config: Option<&EnhancerConfig>) -> Normalisation {
-    let base = config.map_or(Normalisation::IMAGENET, |c| c.classifier.normalisation);
+/// The given one, else the enhancer's, else that of the named architecture.
+fn normalisation(args: &Args, config: Option<&EnhancerConfig>, arch: Option<Arch>) -> Normalisation {
+    let named = arch.map_or(Normalisation::IMAGENET, |arch| arch.input().normalisation);
+    let base = config.map_or(named, |c| c.classifier.normalisation);
     Normalisation { mean: args.mean.unwrap_or(base.mean), std: args.std.unwrap_or(base.std) }
 }
 

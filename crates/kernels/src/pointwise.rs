@@ -81,9 +81,9 @@ fn map_gradient(g: &[f32], x: &[f32], dx: &mut [f32], slope: impl Fn(f32) -> f32
 multiversion! {
     fn forward_chunk(f: Pointwise, x: &[f32], y: &mut [f32]) {
         match f {
-            // Comparisons, not `max`, let a NaN through.
+            // A comparison, not `max`, lets a NaN through; so does `clamp`.
             Pointwise::Relu => map(x, y, |v| if v <= 0.0 { 0.0 } else { v }),
-            Pointwise::Relu6 => map(x, y, |v| if v <= 0.0 { 0.0 } else if v >= 6.0 { 6.0 } else { v }),
+            Pointwise::Relu6 => map(x, y, |v| v.clamp(0.0, 6.0)),
             Pointwise::Silu => map(x, y, |v| v * sigmoid(v)),
             Pointwise::Gelu => map(x, y, |v| v * normal(v).0),
         }

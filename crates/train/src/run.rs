@@ -143,10 +143,9 @@ impl TrainSettings {
         let method = self.method.unwrap_or(Method::Dyntta);
         let preset: Preset = self.preset.as_deref().unwrap_or("imagenet").parse()?;
         let paper = preset == Preset::Imagenet;
-        let (mean, std) = (
-            self.mean.unwrap_or(Normalisation::IMAGENET.mean),
-            self.std.unwrap_or(Normalisation::IMAGENET.std),
-        );
+        let arch = self.arch.as_deref().map(str::parse::<Arch>).transpose()?;
+        let trained = arch.map_or(Normalisation::IMAGENET, |arch| arch.input().normalisation);
+        let (mean, std) = (self.mean.unwrap_or(trained.mean), self.std.unwrap_or(trained.std));
         if std.iter().any(|s| !(s.is_finite() && *s > 0.0)) || mean.iter().any(|m| !m.is_finite()) {
             return Err(Error::setting("std", "three positive numbers", format!("{std:?}")));
         }
@@ -216,7 +215,7 @@ impl TrainSettings {
         Ok(Resolved {
             data: self.data.clone().ok_or_else(|| required("data"))?,
             classifier: self.classifier.clone().ok_or_else(|| required("classifier"))?,
-            arch: self.arch.as_deref().map(str::parse).transpose()?,
+            arch,
             normalisation: Normalisation { mean, std },
             method,
             setting: self.setting.unwrap_or(Setting::NonBlind),
@@ -330,6 +329,7 @@ pub fn train_enhancer(
     let plain = Device::flex();
     let device = plain.clone().autodiff();
     let classifier = Classifier::load(&resolved.classifier, resolved.arch, resolved.normalisation, &plain)?;
+    classifier.check_size(resolved.geometry.size, resolved.geometry.size)?;
     progress.message(&format!(
         "classifier {} ({}, {} classes)",
         resolved.classifier.display(),

@@ -96,7 +96,7 @@ macro_rules! families {
         /// A network of the zoo.
         #[derive(Module, Debug)]
         pub enum ZooNet {
-            $(#[doc = concat!("A [`", stringify!($file), "`] network.")] $family($file::$family),)*
+            $(#[doc = concat!("A network of `zoo/", stringify!($file), ".rs`.")] $family($file::$family),)*
         }
 
         impl ZooNet {
