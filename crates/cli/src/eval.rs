@@ -13,7 +13,7 @@ use dyntta_nn::{Arch, Classifier, Enhancer, Normalisation};
 use dyntta_train::report::{Column, eval_json, seen_note, table};
 use dyntta_train::{
     Corrupted, Geometry, Plan, Setting, Stop, check_class_count, check_classes, evaluate, named,
-    normalisation, report_skipped, usual,
+    normalisation, report_skipped, usual, usual_name,
 };
 use serde_json::json;
 
@@ -94,7 +94,8 @@ pub fn run(args: Args, stop: &Stop) -> Result<()> {
     // Which preset is the default depends on the architecture, and that on the weights.
     let mut classifier = Classifier::load(&args.classifier, arch, Normalisation::IMAGENET, &device)?;
     let preset = preset(&args, config.as_ref(), classifier.arch())?;
-    let (input, from) = resolve(&args, config.as_ref(), preset)?;
+    let (input, from) = resolve(&args, config.as_ref(), preset, classifier.arch())?;
+    classifier.check_size(input.fit.size.height, input.fit.size.width)?;
     classifier = classifier.with_normalisation(normalisation(&input));
     let geometry = Geometry { preset, fit: input.fit };
     let skipped = Skipped::default();
@@ -165,12 +166,17 @@ fn preset(args: &Args, config: Option<&EnhancerConfig>, arch: Arch) -> Result<Pr
     Ok(match (args.preset.as_deref().or(trained), arch) {
         (Some(name), _) => name.parse()?,
         (None, Arch::CifarResNet(_)) => Preset::Cifar,
-        (None, Arch::ResNet(_)) => Preset::Imagenet,
+        (None, _) => Preset::Imagenet,
     })
 }
 
 /// What the classifier is fed, and where that is from.
-fn resolve(args: &Args, config: Option<&EnhancerConfig>, preset: Preset) -> Result<(Preprocessing, String)> {
+fn resolve(
+    args: &Args,
+    config: Option<&EnhancerConfig>,
+    preset: Preset,
+    arch: Arch,
+) -> Result<(Preprocessing, String)> {
     let trained = match config {
         None => Given::default(),
         Some(config) => match &config.training["preprocessing"] {
@@ -190,8 +196,8 @@ fn resolve(args: &Args, config: Option<&EnhancerConfig>, preset: Preset) -> Resu
         weights: &args.classifier,
         metadata: BTreeMap::new(),
         trained,
-        default: usual(preset),
-        default_name: &format!("the {preset} preset"),
+        default: usual(preset, Some(arch)),
+        default_name: &usual_name(preset, Some(arch)),
     };
     Ok(sources.resolve()?)
 }

@@ -13,6 +13,7 @@ use crate::layers::{Mode, Normalisation};
 use crate::ops::plain::to_nhwc;
 use crate::resnet::{Depth, ResNet};
 use crate::weights::{self, StateDict};
+use crate::zoo::{self, Input, Model, Size, ZooNet};
 
 /// A classifier's architecture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,17 +22,34 @@ pub enum Arch {
     CifarResNet(usize),
     /// A torchvision ResNet.
     ResNet(Depth),
+    /// Another network by name; see [`zoo::named`].
+    Zoo(&'static Model),
 }
 
 impl Arch {
-    const RESNETS: [(&str, Depth); 3] =
-        [("resnet18", Depth::D18), ("resnet34", Depth::D34), ("resnet50", Depth::D50)];
+    const RESNETS: [(&str, Depth); 6] = [
+        ("resnet18", Depth::D18),
+        ("resnet34", Depth::D34),
+        ("resnet50", Depth::D50),
+        ("resnet101", Depth::D101),
+        ("wide_resnet50_2", Depth::Wide50),
+        ("resnext50_32x4d", Depth::Next50),
+    ];
 
     /// What a message lists as the names there are.
     pub fn known() -> String {
         let mut names = vec!["cifar-resnetN (N = 6n + 2: 8, 14, 20, 32, 44, 56, 110 …)".to_owned()];
         names.extend(Self::RESNETS.map(|(name, _)| name.to_owned()));
+        names.extend(zoo::models().map(|model| model.name.to_owned()));
         names.join(", ")
+    }
+
+    /// The architecture that a file's weights are of, as far as their keys tell.
+    ///
+    /// # Errors
+    /// If the file is not readable.
+    pub fn of_file(path: &Path) -> Result<Option<Self>, Error> {
+        Ok(Self::detect(&weights::read(path)?))
     }
 
     /// The architecture that these weights are of, as far as their keys tell.
@@ -43,10 +61,18 @@ impl Arch {
             let n = blocks("layer1");
             return (n > 0 && blocks("layer2") == n && blocks("layer3") == n).then_some(Self::CifarResNet(n));
         }
-        let depth = match (dict.contains_key("layer1.0.conv3.weight"), blocks("layer1"), blocks("layer3")) {
-            (false, 2, 2) => Depth::D18,
-            (false, 3, 6) => Depth::D34,
-            (true, 3, 6) => Depth::D50,
+        if let Some(model) = zoo::detect(dict) {
+            return Some(Self::Zoo(model));
+        }
+        let bottleneck = dict.contains_key("layer1.0.conv3.weight");
+        let inner = dict.get("layer1.0.conv2.weight").map(|entry| &entry.shape[..]);
+        let depth = match (bottleneck, blocks("layer1"), blocks("layer3"), inner) {
+            (false, 2, 2, _) => Depth::D18,
+            (false, 3, 6, _) => Depth::D34,
+            (true, 3, 6, Some([64, 64, ..])) => Depth::D50,
+            (true, 3, 23, Some([64, 64, ..])) => Depth::D101,
+            (true, 3, 6, Some([128, 128, ..])) => Depth::Wide50,
+            (true, 3, 6, Some([128, 4, ..])) => Depth::Next50,
             _ => return None,
         };
         dict.contains_key("fc.weight").then_some(Self::ResNet(depth))
@@ -56,6 +82,29 @@ impl Arch {
         match self {
             Self::CifarResNet(_) => "linear.weight",
             Self::ResNet(_) => "fc.weight",
+            Self::Zoo(model) => model.last_layer,
+        }
+    }
+
+    /// Whether the network takes images of this size.
+    ///
+    /// # Errors
+    /// [`Error::ImageSize`] if it doesn't: it would panic.
+    pub fn check_size(self, height: usize, width: usize) -> Result<(), Error> {
+        let size = self.input().size;
+        let fits = match size {
+            Size::AtLeast(least) => height.min(width) >= least,
+            Size::Exactly(side) => (height, width) == (side, side),
+        };
+        fits.then_some(()).ok_or_else(|| Error::ImageSize { arch: self.to_string(), size, height, width })
+    }
+
+    /// What the published weights of this architecture are fed.
+    pub fn input(self) -> Input {
+        match self {
+            Self::CifarResNet(_) => Input { resize: 32, crop: 32, ..Input::imagenet(1) },
+            Self::ResNet(_) => Input::imagenet(1),
+            Self::Zoo(model) => model.input,
         }
     }
 }
@@ -66,6 +115,9 @@ impl FromStr for Arch {
     fn from_str(name: &str) -> Result<Self, Error> {
         if let Some((_, depth)) = Self::RESNETS.iter().find(|(known, _)| *known == name) {
             return Ok(Self::ResNet(*depth));
+        }
+        if let Some(model) = zoo::named(name) {
+            return Ok(Self::Zoo(model));
         }
         let layers = name.strip_prefix("cifar-resnet").and_then(|n| n.parse::<usize>().ok());
         match layers {
@@ -86,6 +138,7 @@ impl std::fmt::Display for Arch {
                     Self::RESNETS.iter().find(|(_, d)| d == depth).expect("every depth has a name");
                 f.write_str(name)
             }
+            Self::Zoo(model) => f.write_str(model.name),
         }
     }
 }
@@ -97,6 +150,8 @@ pub enum ClassifierNet {
     Cifar(CifarResNet),
     /// A torchvision ResNet.
     ResNet(ResNet),
+    /// Another network.
+    Zoo(ZooNet),
 }
 
 impl ClassifierNet {
@@ -105,6 +160,7 @@ impl ClassifierNet {
         match arch {
             Arch::CifarResNet(blocks) => Self::Cifar(CifarResNet::new(init, blocks, classes)),
             Arch::ResNet(depth) => Self::ResNet(ResNet::new(init, depth, classes)),
+            Arch::Zoo(model) => Self::Zoo((model.new)(init, classes)),
         }
     }
 
@@ -113,6 +169,7 @@ impl ClassifierNet {
         match self {
             Self::Cifar(net) => net.forward(x, mode),
             Self::ResNet(net) => net.forward(x, mode),
+            Self::Zoo(net) => net.forward(x, mode),
         }
     }
 }
@@ -151,7 +208,7 @@ impl Classifier {
         };
         // Without its last layer the network is not this one: let `load` list what is wrong.
         let classes = dict.get(arch.last_layer()).and_then(|e| e.shape.first().copied()).unwrap_or(1000);
-        let init = Init::new("classifier", 0, &device.clone().without_autodiff());
+        let init = Init::blank("classifier", &device.clone().without_autodiff());
         let net = weights::load(ClassifierNet::new(&init, arch, classes), &dict, path, &arch.to_string())?;
         Ok(Self { net, arch, classes, normalisation })
     }
@@ -177,12 +234,23 @@ impl Classifier {
         Self { normalisation, ..self }
     }
 
+    /// Whether images of this size can be classified.
+    ///
+    /// # Errors
+    /// As [`Arch::check_size`].
+    pub fn check_size(&self, height: usize, width: usize) -> Result<(), Error> {
+        self.arch.check_size(height, width)
+    }
+
     /// What the images are normalised by.
     pub fn normalisation(&self) -> Normalisation {
         self.normalisation
     }
 
     /// Images `[n, 3, h, w]` in `0..=1` to logits `[n, classes]`.
+    ///
+    /// # Panics
+    /// If the size is not one that [`Classifier::check_size`] accepts.
     pub fn forward(&self, images: Tensor<4>) -> Tensor<2> {
         self.net.forward(self.normalisation.apply(to_nhwc(images)), Mode::Frozen)
     }

@@ -1,5 +1,7 @@
 use std::path::PathBuf;
 
+use crate::zoo::Size;
+
 /// What can go wrong with networks and weight files.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -42,6 +44,18 @@ pub enum Error {
         name: String,
         /// The names there are.
         known: String,
+    },
+    /// A network does not take images of this size.
+    #[error("{arch} takes images of {size} pixels, not of {width} × {height}")]
+    ImageSize {
+        /// The network.
+        arch: String,
+        /// What it takes.
+        size: Size,
+        /// The image's height in pixels.
+        height: usize,
+        /// Its width.
+        width: usize,
     },
     /// The bank of a checkpoint or config is not usable.
     #[error("{context}: {message}")]

@@ -4,6 +4,17 @@ use burn::module::{Param, ParamId, RunningState};
 use burn::tensor::{Device, Tensor, TensorData};
 use dyntta_image::Stream;
 
+/// What a parameter starts as.
+#[derive(Clone, Copy, Debug)]
+pub enum Fill {
+    /// This value.
+    Constant(f32),
+    /// Uniform in `-bound..bound`.
+    Uniform(f64),
+    /// Normal with this standard deviation.
+    Normal(f64),
+}
+
 /// Where in a network a parameter is made, on which device, and from which seed.
 ///
 /// Initial values depend on the seed and the parameter's path alone, so a network comes out the same whatever was
@@ -11,7 +22,8 @@ use dyntta_image::Stream;
 /// a run is resumed.
 #[derive(Clone, Debug)]
 pub struct Init {
-    seed: u64,
+    /// None where the values don't matter.
+    seed: Option<u64>,
     path: String,
     device: Device,
 }
@@ -19,7 +31,12 @@ pub struct Init {
 impl Init {
     /// The root of a network called `name`. On a device with autodiff the parameters ask for gradients.
     pub fn new(name: &str, seed: u64, device: &Device) -> Self {
-        Self { seed, path: name.to_owned(), device: device.clone() }
+        Self { seed: Some(seed), path: name.to_owned(), device: device.clone() }
+    }
+
+    /// The root of a network that weights are loaded into: nothing is drawn, every parameter is 0.
+    pub fn blank(name: &str, device: &Device) -> Self {
+        Self { seed: None, path: name.to_owned(), device: device.clone() }
     }
 
     /// The place of a child module or parameter.
@@ -46,8 +63,20 @@ impl Init {
         Param::initialized(self.id(), tensor)
     }
 
-    fn stream(&self) -> Stream {
-        Stream::new(self.seed, &["init", &self.path])
+    fn drawn<const D: usize>(
+        &self,
+        shape: [usize; D],
+        mut draw: impl FnMut(&mut Stream) -> f64,
+    ) -> Param<Tensor<D>> {
+        let count = shape.iter().product();
+        let values = match self.seed {
+            Some(seed) => {
+                let mut stream = Stream::new(seed, &["init", &self.path]);
+                (0..count).map(|_| draw(&mut stream) as f32).collect()
+            }
+            None => vec![0.0; count],
+        };
+        self.param(shape, values)
     }
 
     /// A parameter filled with `value`.
@@ -57,16 +86,21 @@ impl Init {
 
     /// A parameter uniform in `-bound..bound`.
     pub fn uniform<const D: usize>(&self, shape: [usize; D], bound: f64) -> Param<Tensor<D>> {
-        let mut stream = self.stream();
-        let values = (0..shape.iter().product()).map(|_| stream.range(-bound, bound) as f32).collect();
-        self.param(shape, values)
+        self.drawn(shape, |stream| stream.range(-bound, bound))
     }
 
     /// A parameter of normal deviates with standard deviation `sd`.
     pub fn normal<const D: usize>(&self, shape: [usize; D], sd: f64) -> Param<Tensor<D>> {
-        let mut stream = self.stream();
-        let values = (0..shape.iter().product()).map(|_| (stream.normal() * sd) as f32).collect();
-        self.param(shape, values)
+        self.drawn(shape, |stream| stream.normal() * sd)
+    }
+
+    /// A parameter that starts as `fill` says.
+    pub fn filled<const D: usize>(&self, shape: [usize; D], fill: Fill) -> Param<Tensor<D>> {
+        match fill {
+            Fill::Constant(value) => self.constant(shape, value),
+            Fill::Uniform(bound) => self.uniform(shape, bound),
+            Fill::Normal(sd) => self.normal(shape, sd),
+        }
     }
 
     /// A buffer that training updates without gradients, filled with `value`.

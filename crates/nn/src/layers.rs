@@ -2,11 +2,14 @@
 
 use std::sync::{Arc, OnceLock};
 
-use burn::module::{Module, Param, RunningState};
-use burn::tensor::Tensor;
+use burn::module::{
+    Content, Devices, Module, ModuleDisplay, ModuleDisplayDefault, ModuleMapper, ModuleVisitor, Param,
+    RunningState,
+};
+use burn::tensor::{Device, Tensor};
 use dyntta_image::{ChannelOrder, ValueRange};
 
-use crate::init::Init;
+use crate::init::{Fill, Init};
 use crate::ops;
 use crate::ops::frozen::{FrozenConv, frozen_conv};
 
@@ -40,14 +43,16 @@ pub enum ConvInit {
     Default,
     /// Normal with variance `2/fan_out`: torchvision's ResNets (He et al. 2015).
     KaimingFanOut,
-    /// Normal with variance `2/fan_in`: the CIFAR ResNets (He et al. 2015).
+    /// Normal with variance `2/fan_in`: the CIFAR ResNets (He et al. 2015), DenseNet.
     KaimingFanIn,
+    /// Normal with this standard deviation.
+    Normal(f64),
 }
 
-/// Square 2-D convolution: `weight [cout, cin, k, k]`, optional `bias [cout]`.
+/// Square 2-D convolution: `weight [cout, cin / groups, k, k]`, optional `bias [cout]`.
 #[derive(Module, Debug)]
 pub struct Conv2d {
-    /// `[cout, cin, k, k]`.
+    /// `[cout, cin / groups, k, k]`.
     pub weight: Param<Tensor<4>>,
     /// `[cout]`.
     pub bias: Option<Param<Tensor<1>>>,
@@ -55,6 +60,8 @@ pub struct Conv2d {
     stride: usize,
     #[module(skip)]
     pad: usize,
+    #[module(skip)]
+    groups: usize,
     #[module(skip)]
     frozen: Once,
 }
@@ -80,21 +87,58 @@ impl Conv2d {
         bias: bool,
         how: ConvInit,
     ) -> Self {
-        let shape = [cout, cin, size, size];
-        let (fan_in, fan_out) = ((cin * size * size) as f64, (cout * size * size) as f64);
+        Self::grouped(init, (cin, cout, 1), size, stride, pad, bias, how)
+    }
+
+    /// The same with the channels in `groups`: output channels see the input channels of their own group alone.
+    pub fn grouped(
+        init: &Init,
+        (cin, cout, groups): (usize, usize, usize),
+        size: usize,
+        stride: usize,
+        pad: usize,
+        bias: bool,
+        how: ConvInit,
+    ) -> Self {
+        let shape = [cout, cin / groups, size, size];
+        // PyTorch's counts: the inputs of one output, and the outputs of all groups.
+        let (fan_in, fan_out) = ((cin / groups * size * size) as f64, (cout * size * size) as f64);
         let at = init.child("weight");
         let weight = match how {
             ConvInit::Default => at.uniform(shape, fan_in.sqrt().recip()),
             ConvInit::KaimingFanOut => at.normal(shape, (2.0 / fan_out).sqrt()),
             ConvInit::KaimingFanIn => at.normal(shape, (2.0 / fan_in).sqrt()),
+            ConvInit::Normal(sd) => at.normal(shape, sd),
         };
-        let bias = bias.then(|| init.child("bias").uniform([cout], fan_in.sqrt().recip()));
-        Self { weight, bias, stride, pad, frozen: Once::default() }
+        let bias = bias.then(|| match how {
+            ConvInit::Default => init.child("bias").uniform([cout], fan_in.sqrt().recip()),
+            _ => init.child("bias").constant([cout], 0.0),
+        });
+        Self { weight, bias, stride, pad, groups, frozen: Once::default() }
     }
 
     /// `[n, h, w, cin]` to `[n, h', w', cout]`.
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        ops::conv2d(x, self.weight.val(), self.bias.as_ref().map(Param::val), self.stride, self.pad)
+        self.forward_padded(x, [self.pad; 4])
+    }
+
+    /// [`Self::forward`] with TensorFlow's `SAME` padding in place of the layer's own: `⌈h/stride⌉` rows come out,
+    /// and where the zeros that this takes are an odd number, the one more stands below and to the right.
+    pub fn forward_same(&self, x: Tensor<4>) -> Tensor<4> {
+        let ([_, h, w, _], size) = (x.dims(), self.weight.dims()[2]);
+        let zeros =
+            |extent: usize| ((extent.div_ceil(self.stride) - 1) * self.stride + size).saturating_sub(extent);
+        let (rows, columns) = (zeros(h), zeros(w));
+        self.forward_padded(x, [rows / 2, columns / 2, rows.div_ceil(2), columns.div_ceil(2)])
+    }
+
+    /// With these zeros at the top, left, bottom and right.
+    fn forward_padded(&self, x: Tensor<4>, pad: [usize; 4]) -> Tensor<4> {
+        let (weight, bias) = (self.weight.val(), self.bias.as_ref().map(Param::val));
+        if self.groups == 1 && pad == [pad[0]; 4] {
+            return ops::conv2d(x, weight, bias, self.stride, pad[0]);
+        }
+        ops::grouped_conv2d(x, weight, bias, self.stride, pad, self.groups)
     }
 
     /// The convolution, then `norm`, then the activation with this `slope` for negative values; with a `shortcut`, that
@@ -107,10 +151,12 @@ impl Conv2d {
         shortcut: Option<Tensor<4>>,
         slope: f32,
     ) -> Tensor<4> {
-        if mode == Mode::Frozen {
+        if mode == Mode::Frozen && self.groups == 1 {
             let frozen = self.frozen.0.get_or_init(|| {
-                assert!(self.bias.is_none(), "a bias before a batch normalisation does nothing");
-                let (scale, shift) = norm.fold();
+                let (scale, mut shift) = norm.fold();
+                if let Some(bias) = &self.bias {
+                    shift = shift + bias.val() * scale.clone();
+                }
                 Arc::new(FrozenConv::new(self.weight.val(), self.stride, self.pad, Some(scale), Some(shift)))
             });
             return frozen_conv(x, frozen, shortcut, slope);
@@ -144,9 +190,25 @@ impl Linear {
         }
     }
 
+    /// With initial values of its own for weight and bias.
+    pub fn filled(init: &Init, input: usize, output: usize, weight: Fill, bias: Fill) -> Self {
+        Self {
+            weight: init.child("weight").filled([output, input], weight),
+            bias: Some(init.child("bias").filled([output], bias)),
+        }
+    }
+
     /// `[n, in]` to `[n, out]`.
     pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
         ops::linear(x, self.weight.val(), self.bias.as_ref().map(Param::val))
+    }
+
+    /// The same for each token: `[n, tokens, in]` to `[n, tokens, out]`.
+    pub fn forward_tokens(&self, x: Tensor<3>) -> Tensor<3> {
+        let [n, tokens, c] = x.dims();
+        let y = self.forward(x.reshape([n * tokens, c]));
+        let out = y.dims()[1];
+        y.reshape([n, tokens, out])
     }
 }
 
@@ -161,12 +223,24 @@ pub struct BatchNorm {
     pub running_mean: RunningState<Tensor<1>>,
     /// Exponential mean of the batch variances (unbiased), `[c]`.
     pub running_var: RunningState<Tensor<1>>,
+    #[module(skip)]
+    epsilon: f64,
+    #[module(skip)]
+    momentum: f64,
 }
 
 impl BatchNorm {
-    /// The identity over `channels`.
+    /// The identity over `channels`, with PyTorch's defaults.
     pub fn new(init: &Init, channels: usize) -> Self {
+        Self::with(init, channels, EPSILON, MOMENTUM)
+    }
+
+    /// The identity over `channels`: `epsilon` is added to the variance, `momentum` is the share of the batch in the
+    /// new running statistics.
+    pub fn with(init: &Init, channels: usize, epsilon: f64, momentum: f64) -> Self {
         Self {
+            epsilon,
+            momentum,
             weight: init.child("weight").constant([channels], 1.0),
             bias: init.child("bias").constant([channels], 0.0),
             running_mean: init.child("running_mean").running([channels], 0.0),
@@ -180,7 +254,7 @@ impl BatchNorm {
             Mode::Train => {
                 let [n, h, w, _] = x.dims();
                 let (y, mean, variance) =
-                    ops::batch_norm(x, self.weight.val(), self.bias.val(), EPSILON, slope);
+                    ops::batch_norm(x, self.weight.val(), self.bias.val(), self.epsilon, slope);
                 self.update(mean, variance, n * h * w);
                 y
             }
@@ -193,7 +267,7 @@ impl BatchNorm {
 
     /// The scale and shift that the running statistics amount to.
     pub fn fold(&self) -> (Tensor<1>, Tensor<1>) {
-        let scale = self.weight.val() / self.running_var.value_sync().add_scalar(EPSILON).sqrt();
+        let scale = self.weight.val() / self.running_var.value_sync().add_scalar(self.epsilon).sqrt();
         let shift = self.bias.val() - self.running_mean.value_sync() * scale.clone();
         (scale, shift)
     }
@@ -210,12 +284,125 @@ impl BatchNorm {
         let variance = variance.mul_scalar(count / (count - 1.0).max(1.0));
         for (running, new) in [(&self.running_mean, mean), (&self.running_var, variance)] {
             let old = running.value_sync();
-            running.update(old.mul_scalar(1.0 - MOMENTUM) + new.mul_scalar(MOMENTUM));
+            running.update(old.mul_scalar(1.0 - self.momentum) + new.mul_scalar(self.momentum));
             // An update is pending until the next look; a checkpoint taken before that would miss it.
             running.value_sync();
         }
     }
 }
+
+/// Normalisation of each position over its channels, the last dimension (Ba et al. 2016, arXiv 1607.06450).
+#[derive(Module, Debug)]
+pub struct LayerNorm {
+    /// The scale, `[c]`.
+    pub weight: Param<Tensor<1>>,
+    /// The shift, `[c]`.
+    pub bias: Param<Tensor<1>>,
+    #[module(skip)]
+    epsilon: f64,
+}
+
+impl LayerNorm {
+    /// Scale 1 and shift 0 over `channels`.
+    pub fn new(init: &Init, channels: usize, epsilon: f64) -> Self {
+        Self {
+            weight: init.child("weight").constant([channels], 1.0),
+            bias: init.child("bias").constant([channels], 0.0),
+            epsilon,
+        }
+    }
+
+    /// `[…, c]` to the same shape.
+    pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
+        ops::layer_norm(x, self.weight.val(), self.bias.val(), self.epsilon)
+    }
+}
+
+/// What has no parameters but a number in one of torchvision's sequences, as an activation has. With it a tuple is such
+/// a sequence: its fields' numbers are the keys.
+#[derive(Module, Debug)]
+pub struct Gap;
+
+/// Modules that a prefix and a number name, such as `encoder_layer_0`; those of a `Vec` have the number alone.
+#[derive(Clone, Debug)]
+pub struct Numbered<M> {
+    prefix: &'static str,
+    first: usize,
+    modules: Vec<M>,
+}
+
+impl<M> Numbered<M> {
+    /// Names start at `first`.
+    pub fn new(prefix: &'static str, first: usize, modules: Vec<M>) -> Self {
+        Self { prefix, first, modules }
+    }
+
+    /// The modules in order.
+    pub fn iter(&self) -> std::slice::Iter<'_, M> {
+        self.modules.iter()
+    }
+
+    fn name(&self, index: usize) -> String {
+        format!("{}{}", self.prefix, self.first + index)
+    }
+
+    fn with(&self, modules: Vec<M>) -> Self {
+        Self { prefix: self.prefix, first: self.first, modules }
+    }
+}
+
+impl<M: Module> Module for Numbered<M> {
+    fn visit<V: ModuleVisitor>(&self, visitor: &mut V) {
+        for (i, module) in self.modules.iter().enumerate() {
+            visitor.enter_module(&self.name(i), "Vec");
+            module.visit(visitor);
+            visitor.exit_module(&self.name(i), "Vec");
+        }
+    }
+
+    fn map<V: ModuleMapper>(mut self, mapper: &mut V) -> Self {
+        let modules = std::mem::take(&mut self.modules).into_iter().enumerate().map(|(i, module)| {
+            mapper.enter_module(&self.name(i), "Vec");
+            let module = module.map(mapper);
+            mapper.exit_module(&self.name(i), "Vec");
+            module
+        });
+        let modules = modules.collect();
+        self.with(modules)
+    }
+
+    fn collect_devices(&self, devices: Devices) -> Devices {
+        self.modules.collect_devices(devices)
+    }
+
+    fn fork(self, device: &Device) -> Self {
+        Self { modules: self.modules.fork(device), ..self }
+    }
+
+    fn to_device(self, device: &Device) -> Self {
+        Self { modules: self.modules.to_device(device), ..self }
+    }
+
+    fn valid(&self) -> Self {
+        self.with(self.modules.valid())
+    }
+
+    fn train(self) -> Self {
+        Self { modules: self.modules.train(), ..self }
+    }
+
+    fn materialize(self) -> Self {
+        Self { modules: self.modules.materialize(), ..self }
+    }
+}
+
+impl<M: ModuleDisplay> ModuleDisplayDefault for Numbered<M> {
+    fn content(&self, content: Content) -> Option<Content> {
+        self.modules.content(content)
+    }
+}
+
+impl<M: ModuleDisplay> ModuleDisplay for Numbered<M> {}
 
 /// Brings RGB values in `0..=1` to what a network was trained on: into `range`, then `(x - mean)/std` by colour, then the
 /// channels in order.

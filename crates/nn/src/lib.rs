@@ -12,12 +12,13 @@ pub mod ops;
 mod resnet;
 mod skunet;
 pub mod weights;
+pub mod zoo;
 
 pub use cifar_resnet::CifarResNet;
 pub use classifier::{Arch, Classifier, ClassifierNet};
 pub use enhancer::{DynTta, Enhanced, Enhancer};
 pub use error::{Error, Mismatch};
-pub use init::Init;
+pub use init::{Fill, Init};
 pub use layers::{Mode, Normalisation};
 pub use resnet::{Depth, ResNet};
 pub use skunet::SkUnet;

@@ -1,5 +1,6 @@
 //! ResNets for ImageNet-like images, with torchvision's layout and key names (He et al., "Deep Residual Learning for
-//! Image Recognition", CVPR 2016, arXiv 1512.03385). ResNet-18 is also the control network.
+//! Image Recognition", CVPR 2016, arXiv 1512.03385), and their wide (Zagoruyko and Komodakis 2016, arXiv 1605.07146)
+//! and grouped (ResNeXt: Xie et al. 2017, arXiv 1611.05431) kin. ResNet-18 is also the control network.
 
 use burn::module::Module;
 use burn::tensor::Tensor;
@@ -8,7 +9,7 @@ use crate::init::Init;
 use crate::layers::{BatchNorm, Conv2d, ConvInit, LINEAR, Linear, Mode, RELU};
 use crate::ops;
 
-/// The depths that torchvision has.
+/// Which of torchvision's ResNets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Depth {
     /// ResNet-18: basic blocks 2, 2, 2, 2.
@@ -17,6 +18,12 @@ pub enum Depth {
     D34,
     /// ResNet-50: bottlenecks 3, 4, 6, 3; the stride sits on the 3×3 convolution, as in torchvision.
     D50,
+    /// ResNet-101: bottlenecks 3, 4, 23, 3.
+    D101,
+    /// Wide ResNet-50-2: ResNet-50 with twice the channels inside the bottlenecks.
+    Wide50,
+    /// ResNeXt-50 32×4d: ResNet-50 with 32 groups of 4 channels inside the first bottlenecks, doubling with the stage.
+    Next50,
 }
 
 /// A convolution and its batch normalisation where a block's input must change shape.
@@ -39,9 +46,16 @@ pub struct Block {
 }
 
 impl Block {
-    fn new(init: &Init, input: usize, width: usize, stride: usize, bottleneck: bool) -> Self {
+    /// A basic block of `width` channels, or a bottleneck with `inner` channels in its 3×3 convolution's `groups`.
+    fn new(
+        init: &Init,
+        input: usize,
+        width: usize,
+        stride: usize,
+        bottleneck: Option<(usize, usize)>,
+    ) -> Self {
         let how = ConvInit::KaimingFanOut;
-        let output = if bottleneck { 4 * width } else { width };
+        let output = if bottleneck.is_some() { 4 * width } else { width };
         let downsample = (stride != 1 || input != output).then(|| {
             let init = init.child("downsample");
             Downsample {
@@ -53,13 +67,21 @@ impl Block {
             Conv2d::new(&init.child(name), channels, size, stride, size / 2, false, how)
         };
         let norm = |name: &str, channels| BatchNorm::new(&init.child(name), channels);
-        if bottleneck {
+        if let Some((inner, groups)) = bottleneck {
             Self {
-                conv1: conv("conv1", (input, width), 1, 1),
-                bn1: norm("bn1", width),
-                conv2: conv("conv2", (width, width), 3, stride),
-                bn2: norm("bn2", width),
-                conv3: Some(conv("conv3", (width, output), 1, 1)),
+                conv1: conv("conv1", (input, inner), 1, 1),
+                bn1: norm("bn1", inner),
+                conv2: Conv2d::grouped(
+                    &init.child("conv2"),
+                    (inner, inner, groups),
+                    3,
+                    stride,
+                    1,
+                    false,
+                    how,
+                ),
+                bn2: norm("bn2", inner),
+                conv3: Some(conv("conv3", (inner, output), 1, 1)),
                 bn3: Some(norm("bn3", output)),
                 downsample,
             }
@@ -107,10 +129,14 @@ pub struct ResNet {
 impl ResNet {
     /// A fresh network with `classes` outputs.
     pub fn new(init: &Init, depth: Depth, classes: usize) -> Self {
+        // Bottlenecks: how many times their width the inner channels are, and the groups.
         let (blocks, bottleneck) = match depth {
-            Depth::D18 => ([2, 2, 2, 2], false),
-            Depth::D34 => ([3, 4, 6, 3], false),
-            Depth::D50 => ([3, 4, 6, 3], true),
+            Depth::D18 => ([2, 2, 2, 2], None),
+            Depth::D34 => ([3, 4, 6, 3], None),
+            Depth::D50 => ([3, 4, 6, 3], Some((1, 1))),
+            Depth::D101 => ([3, 4, 23, 3], Some((1, 1))),
+            Depth::Wide50 => ([3, 4, 6, 3], Some((2, 1))),
+            Depth::Next50 => ([3, 4, 6, 3], Some((2, 32))),
         };
         let mut channels = 64;
         let mut layers = (0..4).map(|stage| {
@@ -119,8 +145,9 @@ impl ResNet {
             (0..blocks[stage])
                 .map(|i| {
                     let stride = if i == 0 && stage > 0 { 2 } else { 1 };
-                    let block = Block::new(&init.child(i), channels, width, stride, bottleneck);
-                    channels = if bottleneck { 4 * width } else { width };
+                    let inner = bottleneck.map(|(times, groups)| (times * width, groups));
+                    let block = Block::new(&init.child(i), channels, width, stride, inner);
+                    channels = if bottleneck.is_some() { 4 * width } else { width };
                     block
                 })
                 .collect::<Vec<_>>()
@@ -135,7 +162,7 @@ impl ResNet {
             layer2,
             layer3,
             layer4,
-            fc: Linear::new(&init.child("fc"), if bottleneck { 2048 } else { 512 }, classes, true),
+            fc: Linear::new(&init.child("fc"), if bottleneck.is_some() { 2048 } else { 512 }, classes, true),
         }
     }
 

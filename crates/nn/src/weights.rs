@@ -139,9 +139,19 @@ fn unwrap_keys(mut dict: StateDict) -> StateDict {
     dict
 }
 
-/// Our key for a key of torchvision: the parts of a downsampling shortcut are numbered there.
+/// Our key for a key of torchvision: the parts of a downsampling shortcut are numbered there, and some of its published
+/// files have older names than its networks.
 fn torchvision_key(key: &str) -> String {
-    key.replace(".downsample.0.", ".downsample.conv.").replace(".downsample.1.", ".downsample.bn.")
+    let mut renames = vec![
+        (".downsample.0.", ".downsample.conv."),
+        (".downsample.1.", ".downsample.bn."),
+        (".mlp.linear_1.", ".mlp.0."),
+        (".mlp.linear_2.", ".mlp.3."),
+    ];
+    if key.contains(".denselayer") {
+        renames = vec![(".norm.", ".norm"), (".conv.", ".conv")];
+    }
+    renames.into_iter().fold(key.to_owned(), |key, (theirs, ours)| key.replace(theirs, ours))
 }
 
 /// Our key for a key of the published URIE weights, where `down1` and `up3` are single convolutions and the others

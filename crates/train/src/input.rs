@@ -2,17 +2,37 @@
 
 use dyntta_corrupt::Preset;
 use dyntta_data::{Dataset, Preprocessing, Skipped};
-use dyntta_nn::{Classifier, Normalisation};
+use dyntta_nn::zoo::Input;
+use dyntta_nn::{Arch, Classifier, Normalisation};
 use serde::{Deserialize, Serialize};
 
 use crate::control::Progress;
 use crate::error::Error;
 
-/// A preset's usual preprocessing: ImageNet's at 224 pixels, or the whole image at 32.
-pub fn usual(preset: Preset) -> Preprocessing {
-    match preset {
-        Preset::Imagenet => Preprocessing::imagenet(224),
-        Preset::Cifar => Preprocessing::cifar(32),
+/// The usual preprocessing of an architecture with published weights, else a preset's: ImageNet's at 224 pixels, or the
+/// whole image at 32.
+pub fn usual(preset: Preset, arch: Option<Arch>) -> Preprocessing {
+    match (preset, arch) {
+        (Preset::Imagenet, Some(arch @ Arch::Zoo(_))) => {
+            let Input { resize, crop, filter, normalisation, .. } = arch.input();
+            let mut usual = Preprocessing::imagenet(crop);
+            usual.fit.interpolation = filter;
+            // The shorter side is the crop over this, rounded down: not one pixel short for a rounding error.
+            let exact = crop as f64 / resize as f64;
+            let short = ((crop as f64 / exact) as usize) < resize;
+            usual.fit.crop_pct = if short { exact * (1.0 - 1e-12) } else { exact };
+            Preprocessing { mean: normalisation.mean, std: normalisation.std, ..usual }
+        }
+        (Preset::Imagenet, _) => Preprocessing::imagenet(224),
+        (Preset::Cifar, _) => Preprocessing::cifar(32),
+    }
+}
+
+/// What [`usual`] is called in a message.
+pub fn usual_name(preset: Preset, arch: Option<Arch>) -> String {
+    match (preset, arch) {
+        (Preset::Imagenet, Some(arch @ Arch::Zoo(_))) => format!("{arch}'s published weights"),
+        _ => format!("the {preset} preset"),
     }
 }
 

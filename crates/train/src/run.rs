@@ -16,7 +16,7 @@ use crate::control::{Progress, Stop};
 use crate::error::Error;
 use crate::fit::{EpochMetrics, RunFolder, fit};
 use crate::images::{Geometry, Setting, TrainingImages};
-use crate::input::{OnError, check_classes, named, normalisation, report_skipped, usual};
+use crate::input::{OnError, check_classes, named, normalisation, report_skipped, usual, usual_name};
 use crate::recipe::{OptimizerKind, Recipe, Schedule};
 use crate::state;
 
@@ -231,20 +231,25 @@ impl TrainSettings {
         }
         let data = self.data.clone().ok_or_else(|| required("data"))?;
         let classifier = self.classifier.clone().ok_or_else(|| required("classifier"))?;
+        // A file that is not there or not readable is reported where it is loaded.
+        let arch = match self.arch.as_deref() {
+            Some(name) => Some(name.parse()?),
+            None => Arch::of_file(&classifier).ok().flatten(),
+        };
         let sources = Sources {
             flags: self.given(),
             file: self.preprocessing.as_deref(),
             weights: &classifier,
             metadata: BTreeMap::new(),
             trained: Given::default(),
-            default: usual(preset),
-            default_name: &format!("the {preset} preset"),
+            default: usual(preset, arch),
+            default_name: &usual_name(preset, arch),
         };
         let (preprocessing, preprocessing_from) = sources.resolve()?;
         Ok(Resolved {
             data,
             classifier,
-            arch: self.arch.as_deref().map(str::parse).transpose()?,
+            arch,
             geometry: Geometry { preset, fit: preprocessing.fit },
             preprocessing,
             preprocessing_from,
@@ -355,6 +360,8 @@ pub fn train_enhancer(
     let device = plain.clone().autodiff();
     let normalisation = normalisation(&resolved.preprocessing);
     let classifier = Classifier::load(&resolved.classifier, resolved.arch, normalisation, &plain)?;
+    let size = resolved.geometry.fit.size;
+    classifier.check_size(size.height, size.width)?;
     progress.message(&format!(
         "classifier {} ({}, {} classes)",
         resolved.classifier.display(),

@@ -5,6 +5,7 @@
 
 pub mod blend;
 pub mod branches;
+pub mod extra;
 pub mod frozen;
 pub mod function;
 pub mod memory;
@@ -14,6 +15,7 @@ pub mod plain;
 
 use branches::Statistics;
 use burn::tensor::{Tensor, s};
+use dyntta_kernels::pointwise::Pointwise;
 use function::is_native;
 
 /// 2-D convolution (cross-correlation) with zero padding.
@@ -29,6 +31,21 @@ pub fn conv2d(
 ) -> Tensor<4> {
     let run = if is_native(&x) { native::conv2d } else { plain::conv2d };
     run(x, weight, bias, stride, pad)
+}
+
+/// [`conv2d`] with the channels in `groups`: `weight` is `[cout, cin / groups, kh, kw]`, and output channel o sees the
+/// `cin / groups` input channels of group `⌊o · groups / cout⌋` alone. With `groups = cin` it is depthwise. The zeros
+/// around the image are counted for each side: top, left, bottom, right.
+pub fn grouped_conv2d(
+    x: Tensor<4>,
+    weight: Tensor<4>,
+    bias: Option<Tensor<1>>,
+    stride: usize,
+    pad: [usize; 4],
+    groups: usize,
+) -> Tensor<4> {
+    let run = if is_native(&x) { extra::grouped_conv2d } else { plain::grouped_conv2d };
+    run(x, weight, bias, stride, pad, groups)
 }
 
 /// A fully connected layer: `x` is `[n, in]`, `weight` `[out, in]`, `bias` `[out]`, the result `[n, out]`.
@@ -75,6 +92,50 @@ pub fn add_relu(a: Tensor<4>, b: Tensor<4>) -> Tensor<4> {
     run(a, b)
 }
 
+/// `max(v, 0)`.
+pub fn relu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+    if is_native(&x) { extra::pointwise(x, Pointwise::Relu) } else { plain::relu(x) }
+}
+
+/// `min(max(v, 0), 6)`.
+pub fn relu6<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+    if is_native(&x) { extra::pointwise(x, Pointwise::Relu6) } else { plain::relu6(x) }
+}
+
+/// `v / (1 + exp(−v))`.
+pub fn silu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+    if is_native(&x) { extra::pointwise(x, Pointwise::Silu) } else { plain::silu(x) }
+}
+
+/// `v · Φ(v)`, Φ the distribution function of the normal distribution: `v/2 · (1 + erf(v/√2))`.
+pub fn gelu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+    if is_native(&x) { extra::pointwise(x, Pointwise::Gelu) } else { plain::gelu(x) }
+}
+
+/// Each position brought to mean 0 and variance 1 over its channels, the last dimension (biased variance), then times
+/// `gamma` plus `beta`, both `[c]`.
+pub fn layer_norm<const D: usize>(
+    x: Tensor<D>,
+    gamma: Tensor<1>,
+    beta: Tensor<1>,
+    epsilon: f64,
+) -> Tensor<D> {
+    let run = if is_native(&x) { extra::layer_norm } else { plain::layer_norm };
+    run(x, gamma, beta, epsilon)
+}
+
+/// `x · scale`, the scale by channel: `[n, 1, 1, c]`, or `[1, 1, 1, c]` for all images alike.
+pub fn scale_channels(x: Tensor<4>, scale: Tensor<4>) -> Tensor<4> {
+    let run = if is_native(&x) { extra::scale_channels } else { plain::scale_channels };
+    run(x, scale)
+}
+
+/// Scaled dot-product self-attention: `qkv` is `[n, tokens, 3 · c]`, queries, keys and values in this order, each of
+/// `heads` parts; the result is `[n, tokens, c]`.
+pub fn attention(qkv: Tensor<3>, heads: usize) -> Tensor<3> {
+    plain::attention(qkv, heads)
+}
+
 /// Largest value in each `size × size` window; padding never wins.
 pub fn max_pool(x: Tensor<4>, size: usize, stride: usize, pad: usize) -> Tensor<4> {
     let run = if is_native(&x) { native::max_pool } else { plain::max_pool };
@@ -84,6 +145,12 @@ pub fn max_pool(x: Tensor<4>, size: usize, stride: usize, pad: usize) -> Tensor<
 /// Mean over a `size × size` grid of cells; cell i covers rows `⌊i·h/size⌋ .. ⌈(i+1)·h/size⌉`.
 pub fn adaptive_avg_pool(x: Tensor<4>, size: usize) -> Tensor<4> {
     let run = if is_native(&x) { native::adaptive_avg_pool } else { plain::adaptive_avg_pool };
+    run(x, size)
+}
+
+/// Mean of each `size × size` cell; rows and columns that fill no cell are left out.
+pub fn avg_pool(x: Tensor<4>, size: usize) -> Tensor<4> {
+    let run = if is_native(&x) { extra::avg_pool } else { plain::avg_pool };
     run(x, size)
 }
 

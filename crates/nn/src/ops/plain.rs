@@ -1,9 +1,12 @@
 //! Every network operation composed of Burn tensor operations: the reference for the native kernels, and what runs on
 //! devices that have none. Activations are NHWC.
 
-use burn::tensor::module::{conv2d as burn_conv2d, max_pool2d as burn_max_pool2d};
-use burn::tensor::ops::{ConvOptions, MaxPoolOptions};
-use burn::tensor::{Int, Tensor, TensorData};
+use burn::tensor::activation;
+use burn::tensor::module::{
+    avg_pool2d as burn_avg_pool2d, conv2d as burn_conv2d, max_pool2d as burn_max_pool2d,
+};
+use burn::tensor::ops::{AvgPoolOptions, ConvOptions, MaxPoolOptions};
+use burn::tensor::{Int, Tensor, TensorData, s};
 
 use super::branches::Statistics;
 
@@ -15,8 +18,74 @@ pub fn conv2d(
     stride: usize,
     pad: usize,
 ) -> Tensor<4> {
-    let options = ConvOptions::new([stride; 2], [pad; 2], [1; 2], 1);
+    grouped_conv2d(x, weight, bias, stride, [pad; 4], 1)
+}
+
+/// See [`super::grouped_conv2d`].
+pub fn grouped_conv2d(
+    x: Tensor<4>,
+    weight: Tensor<4>,
+    bias: Option<Tensor<1>>,
+    stride: usize,
+    [top, left, bottom, right]: [usize; 4],
+    groups: usize,
+) -> Tensor<4> {
+    let pad = [(top, bottom), (left, right)];
+    let options = ConvOptions::new_with_padding([stride; 2], pad, [1; 2], groups);
     to_nhwc(burn_conv2d(to_nchw(x), weight, bias, options))
+}
+
+/// See [`super::relu`].
+pub fn relu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+    activation::relu(x)
+}
+
+/// See [`super::relu6`].
+pub fn relu6<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+    x.clamp(0.0, 6.0)
+}
+
+/// See [`super::silu`].
+pub fn silu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+    activation::silu(x)
+}
+
+/// See [`super::gelu`].
+pub fn gelu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+    activation::gelu(x)
+}
+
+/// See [`super::layer_norm`].
+pub fn layer_norm<const D: usize>(
+    x: Tensor<D>,
+    gamma: Tensor<1>,
+    beta: Tensor<1>,
+    epsilon: f64,
+) -> Tensor<D> {
+    let centred = x.clone() - x.mean_dim(D - 1);
+    let variance = centred.clone().powi_scalar(2).mean_dim(D - 1);
+    centred / variance.add_scalar(epsilon).sqrt() * gamma.unsqueeze() + beta.unsqueeze()
+}
+
+/// See [`super::scale_channels`].
+pub fn scale_channels(x: Tensor<4>, scale: Tensor<4>) -> Tensor<4> {
+    x * scale
+}
+
+/// See [`super::attention`].
+pub fn attention(qkv: Tensor<3>, heads: usize) -> Tensor<3> {
+    let [n, tokens, three_c] = qkv.dims();
+    let c = three_c / 3;
+    let parts = qkv.reshape([n, tokens, 3, heads, c / heads]).permute([2, 0, 3, 1, 4]);
+    let part = |i: usize| parts.clone().slice(s![i..i + 1]).reshape([n, heads, tokens, c / heads]);
+    let scores = part(0).mul_scalar(((c / heads) as f64).sqrt().recip()).matmul(part(1).swap_dims(2, 3));
+    let y = activation::softmax(scores, 3).matmul(part(2));
+    y.swap_dims(1, 2).reshape([n, tokens, c])
+}
+
+/// See [`super::avg_pool`].
+pub fn avg_pool(x: Tensor<4>, size: usize) -> Tensor<4> {
+    to_nhwc(burn_avg_pool2d(to_nchw(x), AvgPoolOptions::new([size; 2]).with_stride([size; 2])))
 }
 
 /// `v` where `v > 0`, else `slope · v`.
