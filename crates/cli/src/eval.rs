@@ -90,6 +90,7 @@ pub fn run(args: Args, stop: &Stop) -> Result<()> {
     let arch = args.arch.as_deref().map(str::parse::<Arch>).transpose()?;
     let classifier = Classifier::load(&args.classifier, arch, normalisation, &device)?;
     let geometry = geometry(&args, config.as_ref(), classifier.arch())?;
+    classifier.check_size(geometry.size, geometry.size)?;
     let plan = plan(&args, geometry, &classifier)?;
     if let (Some(config), Some(data)) = (&config, &plan.clean)
         && config.classifier.classes != data.classes
@@ -155,7 +156,7 @@ fn geometry(args: &Args, config: Option<&EnhancerConfig>, arch: Arch) -> Result<
     let preset: Preset = match (args.preset.as_deref().or(trained), arch) {
         (Some(name), _) => name.parse()?,
         (None, Arch::CifarResNet(_)) => Preset::Cifar,
-        (None, Arch::ResNet(_)) => Preset::Imagenet,
+        (None, Arch::ResNet(_) | Arch::Onnx) => Preset::Imagenet,
     };
     let default = match preset {
         Preset::Imagenet => 224,

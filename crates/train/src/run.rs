@@ -343,6 +343,7 @@ pub fn train_enhancer(
     };
     progress.message(&format!("training images {}", data.describe()));
     check_classes(&data, &classifier)?;
+    classifier.check_size(resolved.geometry.size, resolved.geometry.size)?;
     train_on(&resolved, settings, &classifier, data, folder, resume, &device, stop, progress)
 }
 
