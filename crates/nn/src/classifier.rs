@@ -71,6 +71,9 @@ impl FromStr for Arch {
         if let Some((_, depth)) = Self::RESNETS.iter().find(|(known, _)| *known == name) {
             return Ok(Self::ResNet(*depth));
         }
+        if name == "onnx" {
+            return Ok(Self::Onnx);
+        }
         let layers = name.strip_prefix("cifar-resnet").and_then(|n| n.parse::<usize>().ok());
         match layers {
             Some(n) if (8..=1202).contains(&n) && (n - 2).is_multiple_of(6) => {

@@ -317,6 +317,8 @@ impl Inner {
         };
         let mut failure = None;
         for size in sizes {
+            let [h, w] = size;
+            value::count(&[2, own, h, w, 3]).map_err(|found| self.format("images".into(), found))?;
             let first = image("a", size);
             let (output, shapes) = match self.plan.first_inputs(self.value(first.clone()), &self.device) {
                 Ok(done) => done,

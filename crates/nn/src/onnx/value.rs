@@ -194,6 +194,7 @@ impl Float {
         if from == shape {
             return Ok(self);
         }
+        count(shape)?;
         if broadcast(&from, shape)? != shape {
             return Err(format!("{from:?} does not spread over {shape:?}"));
         }
@@ -288,6 +289,7 @@ impl Ints {
         if broadcast(&self.shape, shape)? != shape {
             return Err(format!("{:?} does not spread over {shape:?}", self.shape));
         }
+        count(shape)?;
         let lead = shape.len() - self.shape.len();
         Ok(self.pick(shape.to_vec(), |at| {
             at[lead..].iter().zip(&self.shape).map(|(&i, &d)| if d == 1 { 0 } else { i }).collect()
@@ -330,6 +332,18 @@ fn for_each_index(shape: &[usize], mut f: impl FnMut(&[usize])) {
 
 fn offset(shape: &[usize], at: &[usize]) -> usize {
     shape.iter().zip(at).fold(0, |offset, (&extent, &i)| offset * extent + i)
+}
+
+/// More elements than a tensor of a classifier has: a size from a damaged file.
+const TOO_MANY: usize = 1 << 30;
+
+/// The number of elements of a tensor of this shape.
+///
+/// # Errors
+/// If it is beyond reason: such a tensor is not to be made.
+pub fn count(shape: &[usize]) -> Result<usize, String> {
+    let count = shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d)).filter(|&n| n < TOO_MANY);
+    count.ok_or_else(|| format!("a tensor of shape {shape:?} is too large"))
 }
 
 /// The shape that two shapes broadcast to, by ONNX's (and numpy's) rule.

@@ -10,6 +10,9 @@ use crate::ops;
 
 pub const OPS: &[(&str, super::Build)] = &[("Conv", conv)];
 
+/// Larger strides, kernels and borders than any network has: numbers from a damaged file.
+pub const TOO_LARGE: usize = 1 << 12;
+
 /// How windows lie on an image: of a convolution or a pool. Rows first, then columns.
 #[derive(Clone, Debug)]
 pub struct Windows {
@@ -35,15 +38,21 @@ impl Windows {
         let pair = |name: &str| {
             let list = node.attributes.extents(name)?.unwrap_or(vec![1, 1]);
             match list[..] {
-                [a, b] if a > 0 && b > 0 => Ok([a, b]),
-                _ => Err(format!("{name} = {list:?}: two positive numbers are supported")),
+                [a, b] if [a, b].iter().all(|v| (1..TOO_LARGE).contains(v)) => Ok([a, b]),
+                _ => Err(format!("{name} = {list:?}: two numbers up to {TOO_LARGE} are supported")),
             }
         };
         let border = match node.attributes.string("auto_pad", "NOTSET").as_str() {
             "NOTSET" | "" => match node.attributes.extents("pads")?.as_deref() {
                 None => Border::Pads([(0, 0); 2]),
-                Some(&[top, left, bottom, right]) => Border::Pads([(top, bottom), (left, right)]),
-                Some(other) => return Err(format!("pads = {other:?}: four numbers are supported")),
+                Some(&[top, left, bottom, right])
+                    if [top, left, bottom, right].iter().all(|&v| v < TOO_LARGE) =>
+                {
+                    Border::Pads([(top, bottom), (left, right)])
+                }
+                Some(other) => {
+                    return Err(format!("pads = {other:?}: four numbers up to {TOO_LARGE} are supported"));
+                }
             },
             "VALID" => Border::Pads([(0, 0); 2]),
             "SAME_UPPER" => Border::Same { upper: true },

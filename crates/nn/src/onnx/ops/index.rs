@@ -11,6 +11,7 @@ pub const OPS: &[(&str, super::Build)] = &[
     ("Slice", |_| boxed(Slice)),
     ("Gather", |n| boxed(Gather { axis: n.attributes.int("axis").unwrap_or(0) })),
     ("Tile", |_| boxed(Tile)),
+    ("ScatterND", scatter),
     ("Pad", pad),
 ];
 
@@ -210,12 +211,64 @@ impl Op for Tile {
         if repeats.len() != shape.len() {
             return Err(format!("repeats {repeats:?} of a tensor of shape {shape:?}"));
         }
+        value::count(&shape.iter().zip(&repeats).map(|(d, r)| d.saturating_mul(*r)).collect::<Vec<_>>())?;
         for (axis, &count) in repeats.iter().enumerate().filter(|(_, count)| **count != 1) {
             let indices: Vec<usize> = (0..count).flat_map(|_| 0..shape[axis]).collect();
             x = take(x, axis, &indices)?;
         }
         Ok(vec![x])
     }
+}
+
+/// Parts of a tensor replaced: how masks that were assigned to are exported. No gradient goes through it.
+#[derive(Debug)]
+struct Scatter;
+
+fn scatter(node: &Node) -> Result<Box<dyn Op>, String> {
+    match node.attributes.string("reduction", "none").as_str() {
+        "none" => boxed(Scatter),
+        other => Err(format!("reduction = {other}")),
+    }
+}
+
+impl Op for Scatter {
+    fn run(&self, mut inputs: Inputs, context: &Context<'_>) -> Result<Vec<Value>, String> {
+        let (x, indices, updates) = (inputs.value(0)?, inputs.ints(1)?, inputs.value(2)?);
+        let shape = x.shape();
+        let wrong = || format!("updates {:?} at {:?} of {shape:?}", updates.shape(), indices.shape);
+        let depth = *indices.shape.last().filter(|&&d| 0 < d && d <= shape.len()).ok_or_else(wrong)?;
+        let lead = &indices.shape[..indices.shape.len() - 1];
+        if updates.shape() != [lead, &shape[depth..]].concat() {
+            return Err(wrong());
+        }
+        let len = shape[depth..].iter().product::<usize>();
+        let mut starts = Vec::new();
+        for index in indices.data.chunks(depth) {
+            let mut start = 0;
+            for (&i, &extent) in index.iter().zip(&shape) {
+                start =
+                    start * extent + value::axis(i, extent).map_err(|_| format!("index {i} of {extent}"))?;
+            }
+            starts.push(start * len);
+        }
+        match (x, updates) {
+            (Value::Int(x), Value::Int(updates)) => {
+                ints(Ints { data: replace(x.data, &starts, &updates.data, len), shape })
+            }
+            (Value::Float(x), Value::Float(updates)) if !x.is_tracked() && !updates.is_tracked() => {
+                let values = replace(x.values(), &starts, &updates.values(), len);
+                float(Float::from_values(values, &shape, context.device)?)
+            }
+            _ => Err("what depends on the image, where constants are supported".into()),
+        }
+    }
+}
+
+fn replace<T: Copy>(mut data: Vec<T>, starts: &[usize], updates: &[T], len: usize) -> Vec<T> {
+    for (&start, update) in starts.iter().zip(updates.chunks(len.max(1))) {
+        data[start..start + len].copy_from_slice(update);
+    }
+    data
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -269,10 +322,15 @@ impl Pad {
         value: f32,
         context: &Context<'_>,
     ) -> Result<Float, String> {
-        let extent = x.shape()[axis] as i64;
-        let size = extent.checked_add(before).and_then(|s| s.checked_add(after)).filter(|&s| s > 0);
+        let mut shape = x.shape();
+        let extent = shape[axis] as i64;
         let too_much = || format!("{before} before and {after} after the {extent} of axis {axis}");
-        let size = size.filter(|s| *s <= 1 << 24 && extent > 0).ok_or_else(too_much)?;
+        if before.unsigned_abs().max(after.unsigned_abs()) > 1 << 24 || extent == 0 {
+            return Err(too_much());
+        }
+        let size = Some(extent + before + after).filter(|&s| s > 0).ok_or_else(too_much)?;
+        shape[axis] = size as usize;
+        value::count(&shape)?;
         if (before, after) == (0, 0) {
             return Ok(x);
         }

@@ -2,6 +2,7 @@
 
 use burn::tensor::Tensor;
 
+use super::conv::TOO_LARGE;
 use super::{Context, Inputs, Op, boxed, float};
 use crate::onnx::ir::Node;
 use crate::onnx::value::{self, Float, RANK, Value};
@@ -176,10 +177,11 @@ struct LocalResponse {
 }
 
 fn local_response(node: &Node) -> Result<Box<dyn Op>, String> {
-    let size = usize::try_from(node.attributes.int("size").unwrap_or(0)).ok().filter(|&s| s > 0);
+    let size =
+        usize::try_from(node.attributes.int("size").unwrap_or(0)).ok().filter(|s| (1..TOO_LARGE).contains(s));
     let float = |name: &str, default: f32| node.attributes.float(name).unwrap_or(default);
     boxed(LocalResponse {
-        size: size.ok_or("a size that is not positive")?,
+        size: size.ok_or("a size that is not positive, or too large")?,
         alpha: float("alpha", 1e-4),
         beta: float("beta", 0.75),
         bias: float("bias", 1.0),

@@ -5,7 +5,7 @@ use burn::tensor::ops::AvgPoolOptions;
 use burn::tensor::ops::MaxPoolOptions;
 use burn::tensor::{Tensor, TensorData};
 
-use super::conv::{Windows, pad};
+use super::conv::{TOO_LARGE, Windows, pad};
 use super::{Context, Inputs, Op, boxed, float};
 use crate::onnx::ir::Node;
 use crate::onnx::value::{Float, Value};
@@ -41,7 +41,7 @@ fn pool(node: &Node, kind: Kind) -> Result<Box<dyn Op>, String> {
         return Err("its second output, the indices".into());
     }
     let kernel = match node.attributes.extents("kernel_shape")?.as_deref() {
-        Some(&[h, w]) if h > 0 && w > 0 => [h, w],
+        Some(&[h, w]) if [h, w].iter().all(|v| (1..TOO_LARGE).contains(v)) => [h, w],
         other => return Err(format!("kernel_shape = {:?}: 2-D pools are supported", other.unwrap_or(&[]))),
     };
     let windows = Windows::new(node)?;

@@ -96,9 +96,13 @@ impl Op for Resize {
                 Some(&scale) => ((input as f64 * f64::from(scale)).floor() as usize, f64::from(scale)),
                 None => (sizes[i], sizes[i] as f64 / input as f64),
             };
-            if output == 0 || input == 0 || output > 1 << 20 {
+            if output == 0 || input == 0 {
                 return Err(format!("{input} pixels to {output}"));
             }
+            let mut larger = x.shape();
+            larger[axis] = output;
+            value::count(&larger)?;
+            value::count(&[input, output])?;
             // The batch of a file made for one image may stand among the sizes.
             let batch = axis == 0 && context.batch.as_ref().is_some_and(|b| output == b.from);
             if (output == input && scale == 1.0) || batch {

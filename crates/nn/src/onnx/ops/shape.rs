@@ -316,14 +316,10 @@ fn constant_of_shape(node: &Node) -> Result<Box<dyn Op>, String> {
     boxed(ConstantOfShape { value })
 }
 
-/// More elements than any classifier has in a tensor: a size from a damaged file.
-const TOO_MANY: usize = 1 << 32;
-
 impl Op for ConstantOfShape {
     fn run(&self, mut inputs: Inputs, context: &Context<'_>) -> Result<Vec<Value>, String> {
         let shape = inputs.ints(0)?.extents()?;
-        let count = shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d)).filter(|&n| n < TOO_MANY);
-        let count = count.ok_or_else(|| format!("the shape {shape:?} is too large"))?;
+        let count = value::count(&shape)?;
         match self.value {
             ConstantValue::Float(v) => float(Float::from_values(vec![v; count], &shape, context.device)?),
             ConstantValue::Int(v) => ints(Ints { shape, data: vec![v; count] }),
@@ -346,21 +342,26 @@ impl Op for Range {
         };
         let (start, limit, step) = (number(0)?, number(1)?, number(2)?);
         let count = ((limit - start) / step).ceil().max(0.0);
-        if !(count < TOO_MANY as f64) {
+        if count.is_nan() {
             return Err(format!("the range from {start} to {limit} by {step}"));
         }
-        let values = (0..count as usize).map(|i| start + i as f64 * step);
+        let count = value::count(&[count as usize])?;
+        let values = (0..count).map(|i| start + i as f64 * step);
         if integers {
             ints(Ints::list(values.map(|v| v as i64).collect()))
         } else {
-            float(Float::from_values(values.map(|v| v as f32).collect(), &[count as usize], context.device)?)
+            float(Float::from_values(values.map(|v| v as f32).collect(), &[count], context.device)?)
         }
     }
 }
 
 fn block(node: &Node) -> Result<usize, String> {
-    let block = node.attributes.int("blocksize").and_then(|b| usize::try_from(b).ok()).filter(|&b| b > 0);
-    block.ok_or("a blocksize that is not positive".into())
+    let block = node
+        .attributes
+        .int("blocksize")
+        .and_then(|b| usize::try_from(b).ok())
+        .filter(|b| (1..1024).contains(b));
+    block.ok_or("a blocksize out of 1 to 1023".into())
 }
 
 /// Channels spread over blocks of pixels.
