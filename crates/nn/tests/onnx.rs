@@ -101,6 +101,22 @@ fn each_image_is_classified_by_itself() {
 }
 
 #[test]
+fn a_graph_that_mixes_its_images_is_run_in_parts_of_its_own_batch_size() {
+    let device = Device::flex();
+    let graph = Graph::load(&file("mixing.onnx"), &device).unwrap();
+    assert_eq!((graph.info().batch, graph.info().one_by_one), (Some(2), true));
+    let values_of = |i: usize| (0..192).map(move |v| ((v * (i + 3)) % 17) as f32);
+    let images = |which: &[usize]| {
+        let values: Vec<f32> = which.iter().flat_map(|&i| values_of(i)).collect();
+        Tensor::<4>::from_data(TensorData::new(values, [which.len(), 3, 8, 8]), &device)
+    };
+    let scores = |which: &[usize]| values(graph.forward(images(which)).unwrap());
+    // The last image stands in for the one that its part lacks.
+    let parts = [scores(&[0, 1]), scores(&[2, 3]), scores(&[4, 4])].concat();
+    assert_eq!(scores(&[0, 1, 2, 3, 4]), parts[..10]);
+}
+
+#[test]
 fn a_graph_tells_what_it_is() {
     let device = Device::flex();
     let load = |name: &str| Graph::load(&file(name), &device).unwrap();

@@ -115,7 +115,7 @@ impl Float {
     }
 
     /// The same value lying NHWC; of rank four at most, smaller ones with leading extents of 1.
-    pub fn to_channels_last(self) -> Self {
+    pub fn into_channels_last(self) -> Self {
         if self.channels_last {
             return self;
         }
@@ -128,7 +128,7 @@ impl Float {
     /// If the rank is not four.
     pub fn nhwc(self) -> Result<Tensor<4>, String> {
         self.four()?;
-        let x = self.to_channels_last().data;
+        let x = self.into_channels_last().data;
         let [_, _, n, h, w, c] = x.dims();
         Ok(x.reshape([n, h, w, c]))
     }
@@ -223,7 +223,7 @@ impl Float {
     pub fn concat(values: Vec<Self>, axis: usize) -> Self {
         let channels_last = values.iter().any(|v| v.channels_last);
         let values: Vec<Self> =
-            values.into_iter().map(|v| if channels_last { v.to_channels_last() } else { v }).collect();
+            values.into_iter().map(|v| if channels_last { v.into_channels_last() } else { v }).collect();
         let (at, rank) = (values[0].at(axis), values[0].rank);
         let data = Tensor::cat(values.into_iter().map(|v| v.data).collect(), at);
         Self { data, rank, channels_last }
@@ -237,7 +237,7 @@ impl Float {
         broadcast(&a.shape(), &b.shape())?;
         let rank = a.rank.max(b.rank);
         Ok(if rank == 4 && (a.channels_last || b.channels_last) {
-            (a.to_channels_last(), b.to_channels_last())
+            (a.into_channels_last(), b.into_channels_last())
         } else {
             (Self { rank, ..a.plain() }, Self { rank, ..b.plain() })
         })

@@ -328,6 +328,7 @@ def pads():
         x = F.avg_pool2d(x, (2, 3), (1, 2), (1, 1), count_include_pad=True)
         x = F.max_pool2d(F.pad(x, (0, 1, 1, 0), value=-1e30), (2, 2), 1)
         x = F.local_response_norm(F.conv2d(x, w[2]), 3, alpha=0.1, beta=0.6, k=1.5)
+        x = x.flatten(1).softmax(1).view_as(x) * 20  # as Softmax was up to operator set 12
         return x.mean((2, 3)) @ half.float().T * 0.5 + 2 * b
 
     node = helper.make_node
@@ -341,7 +342,9 @@ def pads():
         node("MaxPool", ["f"], ["g"], kernel_shape=[2, 2], pads=[1, 0, 0, 1]),
         node("Conv", ["g", "w2"], ["h"], auto_pad="VALID"),
         node("LRN", ["h"], ["h2"], size=3, alpha=0.1, beta=0.6, bias=1.5),
-        node("GlobalAveragePool", ["h2"], ["i"]),
+        node("Softmax", ["h2"], ["h3"]),
+        node("Mul", ["h3", "twenty"], ["h4"]),
+        node("GlobalAveragePool", ["h4"], ["i"]),
         node("Flatten", ["i"], ["j"]),
         node("Cast", ["w3"], ["w3f"], to=TensorProto.FLOAT),
         node("Gemm", ["j", "w3f", "bias"], ["logits"], transB=1, alpha=0.5, beta=2.0),
@@ -352,6 +355,7 @@ def pads():
         numpy_helper.from_array(w[2].numpy(), "w2"),
         helper.make_tensor("w3", TensorProto.FLOAT16, w[3].shape, half.flatten().tolist()),
         helper.make_tensor("bias", TensorProto.FLOAT, [CLASSES], b.tolist()),
+        helper.make_tensor("twenty", TensorProto.FLOAT, [], [20.0]),
     ]
     save("pads", nodes, tensors, ["n", 3, 16, 16], 11)
     record("pads", forward, 16)
@@ -389,6 +393,19 @@ def nhwc():
          save_as_external_data=True, location="nhwc.data", size_threshold=100, convert_attribute=False)
     forward = lambda x: F.relu(F.conv2d(F.pad(x, (0, 1, 0, 1)), w, stride=2)).mean((2, 3)) @ fc
     record("nhwc", forward, 16, logits=False, nhwc=True)
+
+
+def mixing():
+    """A graph for two images that looks at both: it can't be run on more at once."""
+    node = helper.make_node
+    nodes = [
+        node("GlobalMaxPool", ["image"], ["a"]),
+        node("ReduceMax", ["a"], ["b"], axes=[0]),
+        node("Add", ["a", "b"], ["c"]),
+        node("Flatten", ["c"], ["d"]),
+        node("MatMul", ["d", "fc"], ["logits"]),
+    ]
+    save("mixing", nodes, [numpy_helper.from_array(np.arange(6, dtype=np.float32).reshape(3, 2), "fc")], [2, 3, 8, 8], 13, 2)
 
 
 def bad():
@@ -456,6 +473,7 @@ def main():
     export("shapes", Shapes(), 16, 16)
     pads()
     nhwc()
+    mixing()
     bad()
     save_file(expected, HERE / "expected.safetensors")
 
