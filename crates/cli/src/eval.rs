@@ -1,6 +1,5 @@
 //! `dyntta eval`.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
@@ -12,7 +11,7 @@ use dyntta_nn::checkpoint::{self, EnhancerConfig};
 use dyntta_nn::{Arch, Classifier, Enhancer, Normalisation};
 use dyntta_train::report::{Column, eval_json, seen_note, table};
 use dyntta_train::{
-    Corrupted, Geometry, Plan, Setting, Stop, check_class_count, check_classes, evaluate, named,
+    Corrupted, Geometry, Plan, Setting, Stop, check_class_count, check_classes, evaluate, metadata, named,
     normalisation, report_skipped, usual, usual_name,
 };
 use serde_json::json;
@@ -194,7 +193,7 @@ fn resolve(
         flags: args.input.given(),
         file: args.input.preprocessing.as_deref(),
         weights: &args.classifier,
-        metadata: BTreeMap::new(),
+        metadata: metadata(&args.classifier),
         trained,
         default: usual(preset, Some(arch)),
         default_name: &usual_name(preset, Some(arch)),

@@ -10,6 +10,7 @@ use crate::cifar_resnet::CifarResNet;
 use crate::error::Error;
 use crate::init::Init;
 use crate::layers::{Mode, Normalisation};
+use crate::onnx;
 use crate::ops::plain::to_nhwc;
 use crate::resnet::{Depth, ResNet};
 use crate::weights::{self, StateDict};
@@ -24,6 +25,8 @@ pub enum Arch {
     ResNet(Depth),
     /// Another network by name; see [`zoo::named`].
     Zoo(&'static Model),
+    /// Whatever an ONNX file holds.
+    Onnx,
 }
 
 impl Arch {
@@ -49,6 +52,9 @@ impl Arch {
     /// # Errors
     /// If the file is not readable.
     pub fn of_file(path: &Path) -> Result<Option<Self>, Error> {
+        if onnx::is_onnx(path) {
+            return Ok(Some(Self::Onnx));
+        }
         Ok(Self::detect(&weights::read(path)?))
     }
 
@@ -82,6 +88,7 @@ impl Arch {
         match self {
             Self::CifarResNet(_) => "linear.weight",
             Self::ResNet(_) => "fc.weight",
+            Self::Onnx => "",
             Self::Zoo(model) => model.last_layer,
         }
     }
@@ -103,7 +110,7 @@ impl Arch {
     pub fn input(self) -> Input {
         match self {
             Self::CifarResNet(_) => Input { resize: 32, crop: 32, ..Input::imagenet(1) },
-            Self::ResNet(_) => Input::imagenet(1),
+            Self::ResNet(_) | Self::Onnx => Input::imagenet(1),
             Self::Zoo(model) => model.input,
         }
     }
@@ -118,6 +125,9 @@ impl FromStr for Arch {
         }
         if let Some(model) = zoo::named(name) {
             return Ok(Self::Zoo(model));
+        }
+        if name == "onnx" {
+            return Ok(Self::Onnx);
         }
         let layers = name.strip_prefix("cifar-resnet").and_then(|n| n.parse::<usize>().ok());
         match layers {
@@ -139,6 +149,7 @@ impl std::fmt::Display for Arch {
                 f.write_str(name)
             }
             Self::Zoo(model) => f.write_str(model.name),
+            Self::Onnx => f.write_str("onnx"),
         }
     }
 }
@@ -156,8 +167,12 @@ pub enum ClassifierNet {
 
 impl ClassifierNet {
     /// A fresh network.
+    ///
+    /// # Panics
+    /// For [`Arch::Onnx`]: such a network is read, not made.
     pub fn new(init: &Init, arch: Arch, classes: usize) -> Self {
         match arch {
+            Arch::Onnx => panic!("there is no fresh network of an ONNX file"),
             Arch::CifarResNet(blocks) => Self::Cifar(CifarResNet::new(init, blocks, classes)),
             Arch::ResNet(depth) => Self::ResNet(ResNet::new(init, depth, classes)),
             Arch::Zoo(model) => Self::Zoo((model.new)(init, classes)),
@@ -177,23 +192,41 @@ impl ClassifierNet {
 /// A frozen classifier: gradients flow through it to the image, never into it.
 #[derive(Clone, Debug)]
 pub struct Classifier {
-    net: ClassifierNet,
+    net: Net,
     arch: Arch,
     classes: usize,
     normalisation: Normalisation,
 }
 
+/// What runs: a network with weights, or a graph from a file.
+#[derive(Clone, Debug)]
+enum Net {
+    Module(ClassifierNet),
+    Graph(onnx::Graph),
+}
+
 impl Classifier {
-    /// Reads a classifier's weights; the architecture is told by the keys where it is not given.
+    /// Reads a classifier's weights; the architecture is told by the keys where it is not given. An ONNX file is run
+    /// as it is.
     ///
     /// # Errors
-    /// If the file is not readable, or its weights do not fit the architecture: every difference is listed.
+    /// If the file is not readable, or its weights do not fit the architecture: every difference is listed. For ONNX see
+    /// [`onnx::Graph::load`].
     pub fn load(
         path: &Path,
         arch: Option<Arch>,
         normalisation: Normalisation,
         device: &Device,
     ) -> Result<Self, Error> {
+        if arch == Some(Arch::Onnx) || onnx::is_onnx(path) {
+            if let Some(arch) = arch.filter(|&a| a != Arch::Onnx) {
+                let expected = format!("weights of {arch}");
+                return Err(Error::Format { path: path.to_owned(), expected, found: "an ONNX graph".into() });
+            }
+            let graph = onnx::Graph::load(path, device)?;
+            let classes = graph.classes();
+            return Ok(Self { net: Net::Graph(graph), arch: Arch::Onnx, classes, normalisation });
+        }
         let dict = weights::read(path)?;
         let Some(arch) = arch.or_else(|| Arch::detect(&dict)) else {
             let some: Vec<_> = dict.keys().take(5).cloned().collect();
@@ -210,12 +243,12 @@ impl Classifier {
         let classes = dict.get(arch.last_layer()).and_then(|e| e.shape.first().copied()).unwrap_or(1000);
         let init = Init::blank("classifier", &device.clone().without_autodiff());
         let net = weights::load(ClassifierNet::new(&init, arch, classes), &dict, path, &arch.to_string())?;
-        Ok(Self { net, arch, classes, normalisation })
+        Ok(Self { net: Net::Module(net), arch, classes, normalisation })
     }
 
     /// A classifier over a trained network.
     pub fn new(net: ClassifierNet, arch: Arch, classes: usize, normalisation: Normalisation) -> Self {
-        Self { net: net.valid(), arch, classes, normalisation }
+        Self { net: Net::Module(net.valid()), arch, classes, normalisation }
     }
 
     /// The architecture.
@@ -234,17 +267,28 @@ impl Classifier {
         Self { normalisation, ..self }
     }
 
-    /// Whether images of this size can be classified.
-    ///
-    /// # Errors
-    /// As [`Arch::check_size`].
-    pub fn check_size(&self, height: usize, width: usize) -> Result<(), Error> {
-        self.arch.check_size(height, width)
-    }
-
     /// What the images are normalised by.
     pub fn normalisation(&self) -> Normalisation {
         self.normalisation
+    }
+
+    /// The graph, if the classifier comes from an ONNX file.
+    pub fn graph(&self) -> Option<&onnx::Graph> {
+        match &self.net {
+            Net::Graph(graph) => Some(graph),
+            Net::Module(_) => None,
+        }
+    }
+
+    /// Whether images of this size can be classified: an ONNX graph may take one size only.
+    ///
+    /// # Errors
+    /// See [`Arch::check_size`] and [`onnx::Graph::check_size`].
+    pub fn check_size(&self, height: usize, width: usize) -> Result<(), Error> {
+        match &self.net {
+            Net::Module(_) => self.arch.check_size(height, width),
+            Net::Graph(graph) => graph.check_size(height, width),
+        }
     }
 
     /// Images `[n, 3, h, w]` in `0..=1` to logits `[n, classes]`.
@@ -252,6 +296,10 @@ impl Classifier {
     /// # Panics
     /// If the size is not one that [`Classifier::check_size`] accepts.
     pub fn forward(&self, images: Tensor<4>) -> Tensor<2> {
-        self.net.forward(self.normalisation.apply(to_nhwc(images)), Mode::Frozen)
+        let images = self.normalisation.apply(to_nhwc(images));
+        match &self.net {
+            Net::Module(net) => net.forward(images, Mode::Frozen),
+            Net::Graph(graph) => graph.forward_nhwc(images).unwrap_or_else(|error| panic!("{error}")),
+        }
     }
 }

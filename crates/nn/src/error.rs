@@ -57,6 +57,26 @@ pub enum Error {
         /// Its width.
         width: usize,
     },
+    /// An ONNX graph has operators that are not supported: all of them.
+    #[error("{}: operators that are not supported:{}", path.display(), list(operators))]
+    Unsupported {
+        /// The file.
+        path: PathBuf,
+        /// The operators, by name.
+        operators: Vec<Unsupported>,
+    },
+    /// A node of an ONNX graph does not fit what flows into it.
+    #[error("{}: node `{node}` ({operator}): {message}", path.display())]
+    Onnx {
+        /// The file.
+        path: PathBuf,
+        /// The node.
+        node: String,
+        /// Its operator.
+        operator: String,
+        /// What is wrong.
+        message: String,
+    },
     /// The bank of a checkpoint or config is not usable.
     #[error("{context}: {message}")]
     Bank {
@@ -73,6 +93,27 @@ impl Error {
         let path = path.into();
         move |source| Self::Io { path, source }
     }
+}
+
+/// An operator of an ONNX graph that is not supported.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unsupported {
+    /// The operator, with its domain if that is not ONNX's own.
+    pub operator: String,
+    /// What of it is not supported; none where the operator is not.
+    pub reason: Option<String>,
+    /// How many nodes it concerns.
+    pub count: usize,
+    /// One of them.
+    pub example: String,
+}
+
+fn list(operators: &[Unsupported]) -> String {
+    let line = |u: &Unsupported| {
+        let reason = u.reason.as_ref().map(|r| format!(" with {r}")).unwrap_or_default();
+        format!("\n  {}{reason} ({}, for example `{}`)", u.operator, u.count, u.example)
+    };
+    operators.iter().map(line).collect()
 }
 
 /// How a set of weights differs from what a network has.

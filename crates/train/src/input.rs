@@ -1,9 +1,13 @@
 //! What a classifier is fed: its preprocessing in a run, its class names, and broken files.
 
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use burn::tensor::Device;
 use dyntta_corrupt::Preset;
 use dyntta_data::{Dataset, Preprocessing, Skipped};
 use dyntta_nn::zoo::Input;
-use dyntta_nn::{Arch, Classifier, Normalisation};
+use dyntta_nn::{Arch, Classifier, Normalisation, onnx};
 use serde::{Deserialize, Serialize};
 
 use crate::control::Progress;
@@ -34,6 +38,21 @@ pub fn usual_name(preset: Preset, arch: Option<Arch>) -> String {
         (Preset::Imagenet, Some(arch @ Arch::Zoo(_))) => format!("{arch}'s published weights"),
         _ => format!("the {preset} preset"),
     }
+}
+
+/// What an ONNX file says about itself, and the size of its input where it takes but one; empty for other files, and where
+/// it cannot be read, which is reported where it is loaded.
+pub fn metadata(classifier: &Path) -> BTreeMap<String, String> {
+    if !onnx::is_onnx(classifier) {
+        return BTreeMap::new();
+    }
+    let Ok(graph) = onnx::Graph::load(classifier, &Device::flex()) else { return BTreeMap::new() };
+    let info = graph.info();
+    let mut metadata = info.metadata.clone();
+    if let (Some(height), Some(width)) = (info.height, info.width) {
+        metadata.entry("input_size".into()).or_insert_with(|| format!("[3, {height}, {width}]"));
+    }
+    metadata
 }
 
 /// What of a preprocessing stands in front of the classifier's network.

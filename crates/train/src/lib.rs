@@ -21,7 +21,8 @@ pub use evaluate::{Corrupted, Evaluation, Plan, Score, Scores, evaluate};
 pub use fit::{EpochMetrics, METRICS, RunFolder, cross_entropy, fit};
 pub use images::{Geometry, Setting, TrainingImages, images};
 pub use input::{
-    OnError, check_class_count, check_classes, named, normalisation, report_skipped, usual, usual_name,
+    OnError, check_class_count, check_classes, metadata, named, normalisation, report_skipped, usual,
+    usual_name,
 };
 pub use recipe::{OptimizerKind, Recipe, Schedule};
 pub use run::{Resolved, SETTINGS, TrainSettings, TrainSummary, train_enhancer, train_on};

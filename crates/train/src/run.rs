@@ -16,7 +16,9 @@ use crate::control::{Progress, Stop};
 use crate::error::Error;
 use crate::fit::{EpochMetrics, RunFolder, fit};
 use crate::images::{Geometry, Setting, TrainingImages};
-use crate::input::{OnError, check_classes, named, normalisation, report_skipped, usual, usual_name};
+use crate::input::{
+    OnError, check_classes, metadata, named, normalisation, report_skipped, usual, usual_name,
+};
 use crate::recipe::{OptimizerKind, Recipe, Schedule};
 use crate::state;
 
@@ -240,7 +242,7 @@ impl TrainSettings {
             flags: self.given(),
             file: self.preprocessing.as_deref(),
             weights: &classifier,
-            metadata: BTreeMap::new(),
+            metadata: metadata(&classifier),
             trained: Given::default(),
             default: usual(preset, arch),
             default_name: &usual_name(preset, arch),
