@@ -488,24 +488,17 @@ fn start_from(
                 format!("DynTTA in {}", path.display()),
             ));
         };
-        if resolved.setting.corruptions().is_empty() {
-            match config.map(|c| Setting::of_run(&c.training)) {
-                // What its SK-UNet has seen, the whole has seen.
-                Some(Some(setting)) if !setting.corruptions().is_empty() => {
-                    return Err(Error::setting(
-                        "urie",
-                        format!("a URIE trained without the corruptions, as `--setting {}` is", resolved.setting),
-                        format!("`--setting {setting}` in {}", path.display()),
-                    ));
-                }
-                Some(Some(_)) => {}
-                _ => progress.message(&format!(
-                    "note: {} doesn't say what it was trained on; it may have seen corruptions that `--setting {}` is \
-                     to leave unseen",
-                    path.display(),
-                    resolved.setting
-                )),
-            }
+        // What its SK-UNet has seen, the whole has seen.
+        let seen = config.and_then(|c| Setting::of_run(&c.training));
+        let blind = |setting: Setting| setting.corruptions().is_empty();
+        if blind(resolved.setting) && !seen.is_some_and(blind) {
+            let seen = seen
+                .map_or("weights that don't say their setting".to_owned(), |s| format!("`--setting {s}`"));
+            return Err(Error::setting(
+                "urie",
+                format!("a URIE that has seen no corruption, trained with `--setting {}`", resolved.setting),
+                format!("{seen} in {}", path.display()),
+            ));
         }
         progress.message(&format!("SK-UNet started from {}", path.display()));
         dyntta = dyntta.with_urie(urie);

@@ -231,13 +231,18 @@ fn a_blind_run_starts_from_no_urie_that_has_seen_the_corruptions() {
     assert_eq!(Setting::of_run(&blind.config.training), Some(Setting::Blind));
     assert_ne!(clean.epochs[0].loss, blind.epochs[0].loss, "AugMix changes the images");
     go(&of(Method::Dyntta, Setting::Blind, Some("blind")), "dyntta").unwrap();
-    let Err(error) = go(&of(Method::Dyntta, Setting::Blind, Some("nonblind")), "refused") else {
-        panic!("it has seen the corruptions")
-    };
-    let message = error.to_string();
-    assert!(
-        message.contains("`urie`") && message.contains("nonblind") && message.contains("blind"),
-        "{message}"
-    );
-    assert!(!run("refused").exists(), "nothing is begun");
+    // Weights alone don't say what they have seen.
+    std::fs::copy(run("blind").join(checkpoint::WEIGHTS), run("bare.safetensors")).unwrap();
+    for (urie, said) in [("nonblind", "`--setting nonblind`"), ("bare.safetensors", "don't say")] {
+        let Err(error) = go(&of(Method::Dyntta, Setting::Blind, Some(urie)), "refused") else {
+            panic!("it may have seen the corruptions")
+        };
+        let message = error.to_string();
+        assert!(
+            message.contains("`urie`") && message.contains("blind") && message.contains(said),
+            "{message}"
+        );
+        assert!(!run("refused").exists(), "nothing is begun");
+    }
+    go(&of(Method::Dyntta, Setting::NonBlind, Some("bare.safetensors")), "not blind").unwrap();
 }
