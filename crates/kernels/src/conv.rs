@@ -250,7 +250,7 @@ pub fn pack_forward(conv: &Conv2d, weight: &[f32]) -> PackedWeights {
 pub fn forward(conv: &Conv2d, x: &[f32], weight: &[f32], bias: Option<&[f32]>, y: &mut [f32]) {
     check_forward(conv, x, bias, y);
     check_len("weight", weight.len(), conv.weight_len(), conv);
-    if winograd::suits(conv, false) {
+    if winograd::suits(conv) {
         let packed = winograd::pack(conv.cin, conv.cout, weight);
         let epilogue = winograd::Epilogue { bias, ..winograd::Epilogue::default() };
         return winograd::forward([conv.n, conv.h, conv.w], x, &packed, &epilogue, y);
@@ -301,7 +301,7 @@ pub fn pack_backward_input(conv: &Conv2d, weight: &[f32]) -> PackedTransposed {
 pub fn backward_input(conv: &Conv2d, g: &[f32], weight: &[f32], dx: &mut [f32]) {
     check_backward_input(conv, g, dx);
     check_len("weight", weight.len(), conv.weight_len(), conv);
-    if winograd::suits(conv, false) {
+    if winograd::suits(conv) {
         let packed = winograd::pack(conv.cout, conv.cin, &winograd::transposed(conv.cin, conv.cout, weight));
         return winograd::forward([conv.n, conv.h, conv.w], g, &packed, &winograd::Epilogue::default(), dx);
     }

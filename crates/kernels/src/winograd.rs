@@ -73,13 +73,12 @@ const MOST_WEIGHTS: usize = 128 * 128;
 /// The smallest side: less than a tile is mostly padding.
 const MIN_SIDE: usize = 4;
 
-/// Whether this way suits a convolution of any weights, transformed once or not (`fixed`) for each call.
-pub fn suits(c: &Conv2d, fixed: bool) -> bool {
-    let most = if fixed { 4 * MOST_WEIGHTS } else { MOST_WEIGHTS };
+/// Whether this way suits a convolution, its weights transformed once or for each call.
+pub fn suits(c: &Conv2d) -> bool {
     [c.kh, c.kw, c.stride, c.pad] == [3, 3, 1, 1]
         && c.cin.is_multiple_of(LANES)
         && c.cout.is_multiple_of(LANES)
-        && (1..=most).contains(&(c.cin * c.cout))
+        && (1..=MOST_WEIGHTS).contains(&(c.cin * c.cout))
         && c.h.min(c.w) >= MIN_SIDE
 }
 

@@ -116,7 +116,7 @@ impl Function for Frozen {
         let mut y = Buffer::stale(on.output_len());
         let shape = vec![on.n, on.out_h(), on.out_w(), on.cout];
         let shortcut = inputs.get(1).map(|v| v.data);
-        let minimal = winograd::suits(&on, true);
+        let minimal = winograd::suits(&on);
         let relu = self.act == Activation::Relu;
         if minimal {
             let packed = conv.minimal[0].get_or_init(|| winograd::pack(on.cin, on.cout, &conv.folded()));
@@ -153,7 +153,7 @@ impl Function for Frozen {
         let dx = context.wanted[0].then(|| {
             let mut dx = Buffer::stale(on.input_len());
             let g = inner.as_deref().unwrap_or(context.grad);
-            if winograd::suits(&on, true) {
+            if winograd::suits(&on) {
                 let packed = conv.minimal[1].get_or_init(|| {
                     let transposed = winograd::transposed(on.cin, on.cout, &conv.folded());
                     winograd::pack(on.cout, on.cin, &transposed)

@@ -119,7 +119,7 @@ impl AllocationController for Buffer {
 
 /// The buffers at rest, the oldest first, and how many floats are lent out.
 ///
-/// At rest and lent out, there are never more floats than were once lent out at the same time, but for an eighth: what
+/// At rest and lent out, there are never more floats than were once lent out at the same time, but for a thirty-second: what
 /// does not fit is given back to the system, the oldest first.
 struct Pool {
     resting: VecDeque<Vec<f32>>,
@@ -160,7 +160,7 @@ impl Pool {
     }
 
     fn shrink(&mut self) {
-        while self.lent + self.at_rest > self.most + self.most / 8
+        while self.lent + self.at_rest > self.most + self.most / 32
             && let Some(oldest) = self.resting.pop_front()
         {
             self.at_rest -= oldest.len();
@@ -183,7 +183,7 @@ mod tests {
         assert_eq!((pool.lent, pool.at_rest), (4000, 0));
         pool.take_back(a);
         assert_eq!((pool.lent, pool.at_rest), (3000, 1000));
-        // None that fits: 4500 floats are the most there may be, so the old buffer goes.
+        // None that fits: 4125 floats are the most there may be, so the old buffer goes.
         let _c = pool.lend(1001);
         assert_eq!((pool.lent, pool.at_rest, pool.resting.len()), (4001, 0, 0));
     }
