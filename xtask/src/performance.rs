@@ -122,7 +122,9 @@ pub fn run(mut args: impl Iterator<Item = String>) -> Result<()> {
     let table = text(Command::new(&cargo).args(bench).env("RAYON_NUM_THREADS", "2"))?;
     let mut lines = table.lines();
     let peak = lines.find(|l| l.contains("peak")).context("no peak in the kernels' table")?.to_owned();
-    let layers: Vec<&str> = table.lines().filter(|l| LAYERS.iter().any(|name| l.starts_with(name))).collect();
+    let names = lines.next().unwrap_or_default();
+    let layers = table.lines().filter(|l| LAYERS.iter().any(|name| l.starts_with(name)));
+    let layers: Vec<&str> = std::iter::once(names).chain(layers).collect();
 
     let page = format!(
         "# Performance\n\nWritten by `cargo run -p xtask -- performance`{}; do not edit. {}; 2 threads. Every figure is the \
@@ -130,7 +132,9 @@ pub fn run(mut args: impl Iterator<Item = String>) -> Result<()> {
          | what | ms an image | MiB | peer, ms | peer, MiB | speed |\n|---|---|---|---|---|---|\n{rows}\n\
          ## By part\nMilliseconds an image.\n\n| what | parts |\n|---|---|\n{parts}\n\
          ## Convolutions against the roofline\nThe peak is what the same threads reach with multiply-adds in registers, \
-         measured in the same run (`cargo bench -p dyntta-kernels --bench conv -- --table`).\n\n```text\n{peak}\n{}\n```\n",
+         measured in the same run (`cargo bench -p dyntta-kernels --bench conv -- --table`). For each pass: milliseconds, GFLOP/s, \
+         share of the peak, GB/s of the tensors alone. Operations are those of the direct convolution; minimal filtering takes \
+         fewer, so its layers may show more than the peak.\n\n```text\n{peak}\n{}\n```\n",
         if peer.is_some() { " with `--peer`" } else { "" },
         processor(),
         if peer.is_some() { ", alternating with the peer, the same method in plain PyTorch" } else { "" },

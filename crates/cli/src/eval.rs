@@ -21,7 +21,7 @@ use crate::progress::{self, peak_mib};
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// The classifier's weights: .pth, .pt, .th or .safetensors
+    /// The classifier's weights: .pth, .pt, .th, .safetensors or .onnx
     #[arg(long, value_name = "W")]
     classifier: PathBuf,
     /// The classifier's architecture, such as cifar-resnet20 or resnet50 [default: told by the weights' keys]

@@ -2,6 +2,7 @@
 
 mod allocator;
 mod bench;
+mod classifier;
 mod corrupt;
 mod data;
 mod demo;
@@ -38,6 +39,8 @@ enum Command {
     Enhance(enhance::Args),
     /// Look into data sets.
     Data(data::Args),
+    /// Look into classifiers.
+    Classifier(classifier::Args),
     /// Time this machine: enhancing, a training step, the corruptions.
     Bench(bench::Args),
 }
@@ -62,6 +65,7 @@ fn main() -> ExitCode {
         Command::Corrupt(args) => corrupt::run(*args, &stop),
         Command::Enhance(args) => enhance::run(args, &stop),
         Command::Data(args) => data::run(args, &stop),
+        Command::Classifier(args) => classifier::run(args, &stop),
         Command::Bench(args) => bench::run(args, &stop),
     });
     match result {

@@ -49,7 +49,7 @@ pub struct Args {
     /// folder, or a CSV path,label
     #[arg(long, value_name = "D")]
     data: Option<PathBuf>,
-    /// The classifier's weights: .pth, .pt, .th or .safetensors
+    /// The classifier's weights: .pth, .pt, .th, .safetensors or .onnx
     #[arg(long, value_name = "W")]
     classifier: Option<PathBuf>,
     /// The classifier's architecture, such as cifar-resnet20 or resnet50 [default: told by the weights' keys]

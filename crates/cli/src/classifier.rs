@@ -1,0 +1,151 @@
+//! `dyntta classifier`.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use burn::tensor::Device;
+use clap::Subcommand;
+use dyntta_corrupt::Preset;
+use dyntta_data::preprocessing::{Given, Sources};
+use dyntta_nn::onnx::{Info, Layout};
+use dyntta_nn::{Arch, Classifier, Normalisation, weights};
+use dyntta_train::{Stop, metadata, usual, usual_name};
+use serde_json::{Value, json};
+
+use crate::{eval, preprocessing};
+
+#[derive(clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// What a classifier's file holds, and what would be fed to it.
+    Info(Box<InfoArgs>),
+    /// Measure a classifier: `dyntta eval` under another name.
+    Eval(Box<eval::Args>),
+}
+
+#[derive(clap::Args)]
+struct InfoArgs {
+    /// The classifier: .pth, .pt, .th, .safetensors or .onnx
+    #[arg(value_name = "W")]
+    classifier: PathBuf,
+    /// The classifier's architecture, such as cifar-resnet20 or vit_b_16 [default: told by the weights' keys]
+    #[arg(long)]
+    arch: Option<String>,
+    /// Report as JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    input: preprocessing::Args,
+}
+
+pub fn run(args: Args, stop: &Stop) -> Result<()> {
+    match args.command {
+        Command::Info(args) => info(&args),
+        Command::Eval(args) => eval::run(*args, stop),
+    }
+}
+
+fn info(args: &InfoArgs) -> Result<()> {
+    let path = &args.classifier;
+    let arch = args.arch.as_deref().map(str::parse::<Arch>).transpose()?;
+    let classifier = Classifier::load(path, arch, Normalisation::IMAGENET, &Device::flex())?;
+    let (arch, classes) = (classifier.arch(), classifier.classes());
+    let preset = if matches!(arch, Arch::CifarResNet(_)) { Preset::Cifar } else { Preset::Imagenet };
+    let sources = Sources {
+        flags: args.input.given(),
+        file: args.input.preprocessing.as_deref(),
+        weights: path,
+        metadata: metadata(path),
+        trained: Given::default(),
+        default: usual(preset, Some(arch)),
+        default_name: &usual_name(preset, Some(arch)),
+    };
+    let (input, from) = sources.resolve()?;
+    let size = classifier.check_size(input.fit.size.height, input.fit.size.width);
+    let graph = classifier.graph().map(|graph| graph.info());
+    let parameters = match graph {
+        Some(_) => None,
+        None => Some(weights::read(path)?.values().map(|entry| entry.data.len()).sum::<usize>()),
+    };
+    if args.json {
+        let out = json!({
+            "version": 1,
+            "arch": arch.to_string(),
+            "classes": classes,
+            "parameters": parameters,
+            "preprocessing": input,
+            "preprocessing_from": from,
+            "fits": size.as_ref().map_or_else(|e| json!(e.to_string()), |()| Value::Bool(true)),
+            "onnx": graph.map(graph_json),
+        });
+        println!("{out:#}");
+        return Ok(());
+    }
+    println!("{}", path.display());
+    println!("  {arch}, {classes} classes");
+    if let Some(parameters) = parameters {
+        println!("  {parameters} numbers");
+    }
+    if let Some(info) = graph {
+        print_graph(info);
+    }
+    println!("  preprocessing {}; from {from}", input.describe());
+    if let Err(error) = size {
+        println!("  which does not fit: {error}; see --input-size");
+    }
+    Ok(())
+}
+
+fn layout(info: &Info) -> &'static str {
+    match info.layout {
+        Layout::Nchw => "NCHW",
+        Layout::Nhwc => "NHWC",
+    }
+}
+
+fn graph_json(info: &Info) -> Value {
+    json!({
+        "producer": info.producer,
+        "opset": info.opset,
+        "input": info.input,
+        "layout": layout(info),
+        "batch": info.batch,
+        "height": info.height,
+        "width": info.width,
+        "output": info.output,
+        "operators": info.operators,
+        "run_as": info.fused,
+        "softmax_removed": info.softmax_removed,
+        "one_by_one": info.one_by_one,
+        "metadata": info.metadata,
+    })
+}
+
+fn print_graph(info: &Info) {
+    let any = |n: Option<usize>| n.map_or("any".to_owned(), |n| n.to_string());
+    let Info { producer, opset, input, output, .. } = info;
+    println!("  ONNX, operator set {opset}, written by {producer}");
+    println!(
+        "  input `{input}`: {}, batch {}, height {}, width {}; output `{output}`",
+        layout(info),
+        any(info.batch),
+        any(info.height),
+        any(info.width)
+    );
+    let list = |counts: &std::collections::BTreeMap<String, usize>| {
+        counts.iter().map(|(name, n)| format!("{name} {n}")).collect::<Vec<_>>().join(", ")
+    };
+    println!("  operators {}", list(&info.operators));
+    println!("  run as {}", list(&info.fused));
+    if info.softmax_removed {
+        println!("  the softmax at its end is taken off: training wants what goes into it");
+    }
+    if info.one_by_one {
+        println!("  it works for its own batch size only: larger batches run in parts");
+    }
+}
