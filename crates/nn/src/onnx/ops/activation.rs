@@ -8,6 +8,7 @@ use rayon::prelude::*;
 use super::{Context, Inputs, Op, boxed, float, ints};
 use crate::onnx::ir::Node;
 use crate::onnx::value::{Float, Ints, RANK, Value};
+use crate::ops;
 use crate::ops::function::{Context as Pass, Function, Gradient, Keeps, Output, View, apply, is_native};
 use crate::ops::memory::Buffer;
 
@@ -255,7 +256,14 @@ impl Unary {
 
     /// Element by element.
     pub fn apply(self, x: Tensor<RANK>) -> Tensor<RANK> {
-        if is_native(&x) { apply(self, vec![x.into()]) } else { self.plain(x) }
+        match self {
+            // Those of the zoo have vector kernels.
+            Self::Gelu => ops::gelu(x),
+            Self::Swish(1.0) => ops::silu(x),
+            Self::Clip { min: 0.0, max: 6.0 } => ops::relu6(x),
+            _ if is_native(&x) => apply(self, vec![x.into()]),
+            _ => self.plain(x),
+        }
     }
 
     /// The same composed of Burn's tensor operations.

@@ -159,8 +159,15 @@ impl Op for Layer {
     fn run(&self, mut inputs: Inputs, _: &Context<'_>) -> Result<Vec<Value>, String> {
         let (x, scale) = (inputs.float(0)?.plain(), inputs.float(1)?);
         let first = x.at(value::axis(self.axis, x.rank())?);
+        let c = x.shape().last().copied().unwrap_or(1);
+        let whole = |v: &Float| first == RANK - 1 && v.shape() == [c];
+        let shift = inputs.optional_float(2)?;
+        if let Some(shift) = shift.as_ref().filter(|shift| whole(shift) && whole(&scale)) {
+            let [scale, shift] = [scale, shift.clone()].map(|v| v.data().reshape([c]));
+            return float(x.map(|x| ops::layer_norm(x, scale, shift, self.epsilon)));
+        }
         let y = Float::zip(x.map(|x| normalise(x, first, self.epsilon)), scale, |y, s| y * s)?;
-        float(match inputs.optional_float(2)? {
+        float(match shift {
             Some(shift) => Float::zip(y, shift, |y, s| y + s)?,
             None => y,
         })
