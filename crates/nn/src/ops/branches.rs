@@ -21,7 +21,7 @@ use super::plain;
 /// Mean and biased variance of a batch's channels, `[c]` each.
 pub type Statistics = (Tensor<1>, Tensor<1>);
 
-/// See [`super::branches`].
+/// See [`super::branches()`].
 pub fn branches(
     x: Tensor<4>,
     [gamma, beta]: [Tensor<1>; 2],

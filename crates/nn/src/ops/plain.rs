@@ -177,7 +177,7 @@ pub fn upsample_to(x: Tensor<4>, out_h: usize, out_w: usize) -> Tensor<4> {
     resample(x, out_h, out_w, &weights(h, out_h), &weights(w, out_w))
 }
 
-/// See [`super::branches`].
+/// See [`super::branches()`].
 pub fn branches(
     x: Tensor<4>,
     [gamma, beta]: [Tensor<1>; 2],
