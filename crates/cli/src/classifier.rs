@@ -60,7 +60,7 @@ fn info(args: &InfoArgs) -> Result<()> {
         flags: args.input.given(),
         file: args.input.preprocessing.as_deref(),
         weights: path,
-        metadata: metadata(path),
+        metadata: metadata(classifier.graph()),
         trained: Given::default(),
         default: usual(preset, Some(arch)),
         default_name: &usual_name(preset, Some(arch)),

@@ -11,6 +11,7 @@ use dyntta_data::{
 };
 use dyntta_train::Stop;
 
+use crate::preprocessing::OnErrorArg;
 use crate::progress;
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -27,14 +28,6 @@ enum ElasticArg {
     Proportional,
     /// As ImageNet-C was published, made for 224 px.
     Published,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum OnError {
-    /// Stop at the first image that cannot be read.
-    Fail,
-    /// Leave it out, and list it in the manifest.
-    Skip,
 }
 
 #[derive(clap::Args)]
@@ -77,9 +70,9 @@ pub struct Args {
     /// Take N images only, as many of each class
     #[arg(long, value_name = "N")]
     limit: Option<usize>,
-    /// What an image that cannot be read does
+    /// What to do about images that cannot be read; those left out are listed in the manifest
     #[arg(long, value_enum, default_value = "fail")]
-    on_error: OnError,
+    on_error: OnErrorArg,
     /// Threads [default: all]
     #[arg(long)]
     threads: Option<usize>,
@@ -114,7 +107,7 @@ impl Args {
             },
             frost: self.frost_dir.as_deref().map(Frost::read).transpose()?.unwrap_or_default(),
             threads: self.threads.unwrap_or_else(|| available_parallelism().map_or(1, usize::from)),
-            skip_bad: matches!(self.on_error, OnError::Skip),
+            skip_bad: matches!(self.on_error, OnErrorArg::Skip),
         })
     }
 }

@@ -93,7 +93,7 @@ pub fn run(args: Args, stop: &Stop) -> Result<()> {
     // Which preset is the default depends on the architecture, and that on the weights.
     let mut classifier = Classifier::load(&args.classifier, arch, Normalisation::IMAGENET, &device)?;
     let preset = preset(&args, config.as_ref(), classifier.arch())?;
-    let (input, from) = resolve(&args, config.as_ref(), preset, classifier.arch())?;
+    let (input, from) = resolve(&args, config.as_ref(), preset, &classifier)?;
     classifier.check_size(input.fit.size.height, input.fit.size.width)?;
     classifier = classifier.with_normalisation(normalisation(&input));
     let geometry = Geometry { preset, fit: input.fit };
@@ -174,7 +174,7 @@ fn resolve(
     args: &Args,
     config: Option<&EnhancerConfig>,
     preset: Preset,
-    arch: Arch,
+    classifier: &Classifier,
 ) -> Result<(Preprocessing, String)> {
     let trained = match config {
         None => Given::default(),
@@ -189,14 +189,15 @@ fn resolve(
             value => Given::from_value(&format!("{}: training.preprocessing", args.enhancer), value)?,
         },
     };
+    let arch = Some(classifier.arch());
     let sources = Sources {
         flags: args.input.given(),
         file: args.input.preprocessing.as_deref(),
         weights: &args.classifier,
-        metadata: metadata(&args.classifier),
+        metadata: metadata(classifier.graph()),
         trained,
-        default: usual(preset, Some(arch)),
-        default_name: &usual_name(preset, Some(arch)),
+        default: usual(preset, arch),
+        default_name: &usual_name(preset, arch),
     };
     Ok(sources.resolve()?)
 }

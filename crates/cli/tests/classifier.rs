@@ -1,18 +1,12 @@
 //! A user's way with a classifier of their own: an ONNX file, looked into, enhanced for, measured.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
 
 use dyntta_image::{Rgb8, write};
 use serde_json::Value;
 
-fn dyntta(args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_dyntta")).args(args).output().unwrap()
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
+mod common;
+use common::{dyntta, text};
 
 fn succeeds(args: &[&str]) -> (String, String) {
     let output = dyntta(args);

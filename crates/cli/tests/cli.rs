@@ -1,19 +1,13 @@
 //! The command as a user meets it: exit codes, messages, and files that are whole or not there.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
 
 use dyntta_image::{Rgb8, encode_jpeg, encode_png, read, write};
 use dyntta_nn::checkpoint::{self, ClassifierConfig, EnhancerConfig, Method};
 use dyntta_nn::{Arch, ClassifierNet, Init, Normalisation, weights};
 
-fn dyntta(args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_dyntta")).args(args).output().unwrap()
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
+mod common;
+use common::{dyntta, text};
 
 /// Runs what must fail: exit code 1, and every one of `parts` in the message, and no trace of a panic.
 fn fails(args: &[&str], parts: &[&str]) {

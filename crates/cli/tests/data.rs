@@ -1,19 +1,13 @@
 //! `dyntta data check`, the preprocessing of a classifier, and broken files, on the command line.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
 
 use dyntta_image::{Rgb8, write};
 use dyntta_nn::{Arch, ClassifierNet, Init, weights};
 use serde_json::Value;
 
-fn dyntta(args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_dyntta")).args(args).output().unwrap()
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
+mod common;
+use common::{dyntta, text};
 
 /// Runs what must fail with exit code 1 and every one of `parts` in the message; its output.
 fn fails(args: &[&str], parts: &[&str]) -> String {

@@ -157,7 +157,7 @@ impl Conv2d {
                 if let Some(bias) = &self.bias {
                     shift = shift + bias.val() * scale.clone();
                 }
-                Arc::new(FrozenConv::new(self.weight.val(), self.stride, self.pad, Some(scale), Some(shift)))
+                Arc::new(FrozenConv::new(self.weight.val(), self.stride, self.pad, scale, shift))
             });
             return frozen_conv(x, frozen, shortcut, slope);
         }

@@ -195,7 +195,7 @@ fn frozen_convolution() {
             plain::affine(y, scale.clone(), shift.clone(), 1.0)
         };
         let shortcut = random("shortcut", folded().dims(), &autodiff());
-        let frozen = FrozenConv::new(weight.clone(), stride, pad, Some(scale.clone()), Some(shift.clone()));
+        let frozen = FrozenConv::new(weight.clone(), stride, pad, scale.clone(), shift.clone());
         let frozen = Arc::new(frozen);
         let native = frozen_conv(x.clone(), &frozen, None, slope);
         compare("frozen", native, plain::leaky_relu(folded(), slope), &[grad!(x)]);

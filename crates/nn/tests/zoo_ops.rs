@@ -3,7 +3,7 @@
 use burn::tensor::{Device, Tensor, TensorData};
 use dyntta_image::Stream;
 use dyntta_kernels::pointwise::Pointwise;
-use dyntta_nn::ops::{extra, plain};
+use dyntta_nn::ops::{extra, native, plain};
 
 fn random<const D: usize>(name: &str, shape: [usize; D]) -> Tensor<D> {
     let mut stream = Stream::new(0, &[name]);
@@ -51,7 +51,7 @@ fn grouped_convolution() {
             f(x.clone(), weight.clone(), Some(bias.clone()), stride, pad, groups)
         };
         let what = format!("{k}x{k}/{stride} {cin}->{cout} in {groups} on {h}x{w}");
-        compare!(what, run(extra::grouped_conv2d), run(plain::grouped_conv2d), [x, weight, bias]);
+        compare!(what, run(native::grouped_conv2d), run(plain::grouped_conv2d), [x, weight, bias]);
     }
 }
 

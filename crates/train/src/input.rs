@@ -1,9 +1,7 @@
 //! What a classifier is fed: its preprocessing in a run, its class names, and broken files.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
-use burn::tensor::Device;
 use dyntta_corrupt::Preset;
 use dyntta_data::{Dataset, Preprocessing, Skipped};
 use dyntta_nn::zoo::Input;
@@ -40,14 +38,9 @@ pub fn usual_name(preset: Preset, arch: Option<Arch>) -> String {
     }
 }
 
-/// What an ONNX file says about itself, and the size of its input where it takes but one; empty for other files, and where
-/// it cannot be read, which is reported where it is loaded.
-pub fn metadata(classifier: &Path) -> BTreeMap<String, String> {
-    if !onnx::is_onnx(classifier) {
-        return BTreeMap::new();
-    }
-    let Ok(graph) = onnx::Graph::load(classifier, &Device::flex()) else { return BTreeMap::new() };
-    let info = graph.info();
+/// What an ONNX file says about itself, and the size of its input where it takes but one; empty without a graph.
+pub fn metadata(graph: Option<&onnx::Graph>) -> BTreeMap<String, String> {
+    let Some(info) = graph.map(onnx::Graph::info) else { return BTreeMap::new() };
     let mut metadata = info.metadata.clone();
     if let (Some(height), Some(width)) = (info.height, info.width) {
         metadata.entry("input_size".into()).or_insert_with(|| format!("[3, {height}, {width}]"));

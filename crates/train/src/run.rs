@@ -9,7 +9,7 @@ use dyntta_data::preprocessing::{Given, InputSize, ResizeRule, Sources};
 use dyntta_data::{Dataset, Options, Preprocessing, Skipped};
 use dyntta_image::{ChannelOrder, Filter, ValueRange, write_atomic};
 use dyntta_nn::checkpoint::{self, ClassifierConfig, EnhancerConfig, Method};
-use dyntta_nn::{Arch, Classifier, Depth, Enhancer, Init, Mode, ResNet, weights};
+use dyntta_nn::{Arch, Classifier, Depth, Enhancer, Init, Mode, ResNet, onnx, weights};
 use serde::{Deserialize, Serialize};
 
 use crate::control::{Progress, Stop};
@@ -238,11 +238,14 @@ impl TrainSettings {
             Some(name) => Some(name.parse()?),
             None => Arch::of_file(&classifier).ok().flatten(),
         };
+        let graph = onnx::is_onnx(&classifier)
+            .then(|| onnx::Graph::load(&classifier, &Device::flex()).ok())
+            .flatten();
         let sources = Sources {
             flags: self.given(),
             file: self.preprocessing.as_deref(),
             weights: &classifier,
-            metadata: metadata(&classifier),
+            metadata: metadata(graph.as_ref()),
             trained: Given::default(),
             default: usual(preset, arch),
             default_name: &usual_name(preset, arch),

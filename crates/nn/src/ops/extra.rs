@@ -5,86 +5,12 @@ use burn::tensor::Tensor;
 use dyntta_kernels::layer_norm::{layer_norm_backward, layer_norm_backward_parameters, layer_norm_forward};
 use dyntta_kernels::pointwise::{self, Pointwise};
 use dyntta_kernels::pool2d::{Pool2d, avg_pool2d_backward, avg_pool2d_forward};
-use dyntta_kernels::{Activation, GroupedConv2d, grouped, norm};
+use dyntta_kernels::{Activation, norm};
 use rayon::prelude::*;
 
 use super::function::{Context, Function, Gradient, Keeps, Output, View, apply};
 use super::memory::Buffer;
-
-fn nhwc(x: &View<'_>) -> [usize; 4] {
-    x.shape.try_into().expect("activations are NHWC")
-}
-
-/// See [`super::grouped_conv2d`].
-pub fn grouped_conv2d(
-    x: Tensor<4>,
-    weight: Tensor<4>,
-    bias: Option<Tensor<1>>,
-    stride: usize,
-    pad: [usize; 4],
-    groups: usize,
-) -> Tensor<4> {
-    let mut inputs = vec![x.into(), weight.into()];
-    inputs.extend(bias.map(Into::into));
-    apply(GroupedConvolution { stride, pad, groups }, inputs)
-}
-
-#[derive(Debug)]
-struct GroupedConvolution {
-    stride: usize,
-    pad: [usize; 4],
-    groups: usize,
-}
-
-impl GroupedConvolution {
-    fn on(&self, x: &View<'_>, weight: &View<'_>) -> GroupedConv2d {
-        let [n, h, w, cin] = nhwc(x);
-        let [cout, from, kh, kw] = *weight.shape else { panic!("weights are OIHW") };
-        assert_eq!(cin, from * self.groups, "channels of the input and of the weights");
-        let (stride, pad, groups) = ([self.stride; 2], self.pad, self.groups);
-        GroupedConv2d { n, h, w, cin, cout, groups, kh, kw, stride, pad, dilation: [1; 2] }
-    }
-}
-
-impl Function for GroupedConvolution {
-    fn keeps(&self, wanted: &[bool]) -> Keeps {
-        // The input serves the weight's gradient, the weight the input's.
-        let mut inputs = vec![wanted[1], wanted[0]];
-        inputs.resize(wanted.len(), false);
-        Keeps { inputs, output: false }
-    }
-
-    fn forward(&self, inputs: &[View<'_>]) -> Output {
-        let [x, weight] = [inputs[0], inputs[1]];
-        let on = self.on(&x, &weight);
-        let mut y = Buffer::stale(on.output_len());
-        grouped::forward(&on, x.data, weight.data, inputs.get(2).map(|b| b.data), &mut y);
-        Output::new(vec![on.n, on.out_h(), on.out_w(), on.cout], y)
-    }
-
-    fn backward(&self, context: &Context<'_>) -> Vec<Gradient> {
-        let [x, weight] = [context.inputs[0], context.inputs[1]];
-        let on = self.on(&x, &weight);
-        let dx = context.wanted[0].then(|| {
-            let mut dx = Buffer::stale(on.input_len());
-            grouped::backward_input(&on, context.grad, weight.data, &mut dx);
-            dx
-        });
-        let with_bias = context.inputs.len() == 3;
-        // A bias is trained with its weight or not at all.
-        let mut db = (with_bias && context.wanted[2]).then(|| Buffer::stale(on.cout));
-        let dw = context.wanted[1].then(|| {
-            let mut dw = Buffer::stale(on.weight_len());
-            grouped::backward_weight(&on, x.data, context.grad, &mut dw, db.as_deref_mut());
-            dw
-        });
-        let mut gradients = vec![dx.into(), dw.into()];
-        if with_bias {
-            gradients.push(db.into());
-        }
-        gradients
-    }
-}
+use super::native::nhwc;
 
 /// See [`super::relu`], [`super::relu6`], [`super::silu`] and [`super::gelu`].
 pub fn pointwise<const D: usize>(x: Tensor<D>, function: Pointwise) -> Tensor<D> {

@@ -18,7 +18,7 @@ pub struct FrozenConv {
     /// Without the sizes of the input.
     on: Conv2d,
     weight: Tensor<4>,
-    scale: Option<Vec<f32>>,
+    scale: Vec<f32>,
     bias: Vec<f32>,
     forward: OnceLock<PackedWeights>,
     backward: OnceLock<PackedTransposed>,
@@ -32,20 +32,14 @@ fn values<const D: usize>(tensor: &Tensor<D>) -> Vec<f32> {
 
 impl FrozenConv {
     /// The convolution with `weight`, stride and zero padding as given, and then `v · scale + shift` by channel.
-    pub fn new(
-        weight: Tensor<4>,
-        stride: usize,
-        pad: usize,
-        scale: Option<Tensor<1>>,
-        shift: Option<Tensor<1>>,
-    ) -> Self {
+    pub fn new(weight: Tensor<4>, stride: usize, pad: usize, scale: Tensor<1>, shift: Tensor<1>) -> Self {
         let [cout, cin, kh, kw] = weight.dims();
         let on = Conv2d { n: 0, h: 0, w: 0, cin, cout, kh, kw, stride, pad };
         Self {
             on,
             weight: weight.without_autodiff(),
-            scale: scale.map(|s| values(&s.without_autodiff())),
-            bias: shift.map_or_else(|| vec![0.0; cout], |s| values(&s.without_autodiff())),
+            scale: values(&scale.without_autodiff()),
+            bias: values(&shift.without_autodiff()),
             forward: OnceLock::new(),
             backward: OnceLock::new(),
             minimal: Default::default(),
@@ -55,11 +49,9 @@ impl FrozenConv {
     /// The weights with the scale in them.
     fn folded(&self) -> Vec<f32> {
         let mut weight = values(&self.weight);
-        if let Some(scale) = &self.scale {
-            let Conv2d { cin, kh, kw, .. } = self.on;
-            for (weights, scale) in weight.chunks_exact_mut(cin * kh * kw).zip(scale) {
-                weights.iter_mut().for_each(|w| *w *= scale);
-            }
+        let Conv2d { cin, kh, kw, .. } = self.on;
+        for (weights, scale) in weight.chunks_exact_mut(cin * kh * kw).zip(&self.scale) {
+            weights.iter_mut().for_each(|w| *w *= scale);
         }
         weight
     }

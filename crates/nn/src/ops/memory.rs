@@ -65,14 +65,6 @@ impl From<Vec<f32>> for Buffer {
     }
 }
 
-impl Clone for Buffer {
-    fn clone(&self) -> Self {
-        let mut copy = Self::stale(self.len);
-        copy.copy_from_slice(self);
-        copy
-    }
-}
-
 impl Deref for Buffer {
     type Target = [f32];
 
@@ -194,10 +186,10 @@ mod tests {
             let mut buffer = Buffer::stale(len);
             assert_eq!(buffer.as_ptr() as usize % 64, 0);
             buffer.iter_mut().enumerate().for_each(|(i, v)| *v = i as f32);
-            let tensor = buffer.clone().into_tensor(&[len]);
-            assert_eq!(tensor.as_slice::<f32>(), Some(&buffer[..]));
-            let data = tensor.into_data().try_to_vec::<f32>().unwrap();
-            assert_eq!(data, buffer[..]);
+            let values = buffer.to_vec();
+            let tensor = buffer.into_tensor(&[len]);
+            assert_eq!(tensor.as_slice::<f32>(), Some(&values[..]));
+            assert_eq!(tensor.into_data().try_to_vec::<f32>().unwrap(), values);
         }
         assert_eq!(*Buffer::zeros(SMALL), vec![0.0; SMALL]);
         assert_eq!(*Buffer::from(vec![1.0, 2.0]), [1.0, 2.0]);

@@ -44,7 +44,7 @@ pub fn grouped_conv2d(
     pad: [usize; 4],
     groups: usize,
 ) -> Tensor<4> {
-    let run = if is_native(&x) { extra::grouped_conv2d } else { plain::grouped_conv2d };
+    let run = if is_native(&x) { native::grouped_conv2d } else { plain::grouped_conv2d };
     run(x, weight, bias, stride, pad, groups)
 }
 

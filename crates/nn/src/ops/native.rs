@@ -9,7 +9,7 @@ use dyntta_kernels::pool::{
     max_pool_forward,
 };
 use dyntta_kernels::upsample::{Upsample, upsample_backward, upsample_forward};
-use dyntta_kernels::{Conv2d, act, conv, norm};
+use dyntta_kernels::{GroupedConv2d, act, grouped, norm};
 
 use super::function::{Context, Function, Gradient, Keeps, Output, View, apply};
 use super::memory::Buffer;
@@ -34,23 +34,37 @@ pub fn conv2d(
     stride: usize,
     pad: usize,
 ) -> Tensor<4> {
+    grouped_conv2d(x, weight, bias, stride, [pad; 4], 1)
+}
+
+/// See [`super::grouped_conv2d`].
+pub fn grouped_conv2d(
+    x: Tensor<4>,
+    weight: Tensor<4>,
+    bias: Option<Tensor<1>>,
+    stride: usize,
+    pad: [usize; 4],
+    groups: usize,
+) -> Tensor<4> {
     let mut inputs = vec![x.into(), weight.into()];
     inputs.extend(bias.map(Into::into));
-    apply(Convolution { stride, pad }, inputs)
+    apply(Convolution { stride, pad, groups }, inputs)
 }
 
 #[derive(Debug)]
 struct Convolution {
     stride: usize,
-    pad: usize,
+    pad: [usize; 4],
+    groups: usize,
 }
 
 impl Convolution {
-    fn on(&self, x: &View<'_>, weight: &View<'_>) -> Conv2d {
+    fn on(&self, x: &View<'_>, weight: &View<'_>) -> GroupedConv2d {
         let [n, h, w, cin] = nhwc(x);
         let [cout, from, kh, kw] = *weight.shape else { panic!("weights are OIHW") };
-        assert_eq!(cin, from, "channels of the input and of the weights");
-        Conv2d { n, h, w, cin, cout, kh, kw, stride: self.stride, pad: self.pad }
+        assert_eq!(cin, from * self.groups, "channels of the input and of the weights");
+        let (stride, pad, groups) = ([self.stride; 2], self.pad, self.groups);
+        GroupedConv2d { n, h, w, cin, cout, groups, kh, kw, stride, pad, dilation: [1; 2] }
     }
 }
 
@@ -66,7 +80,7 @@ impl Function for Convolution {
         let [x, weight] = [inputs[0], inputs[1]];
         let on = self.on(&x, &weight);
         let mut y = Buffer::stale(on.output_len());
-        conv::forward(&on, x.data, weight.data, inputs.get(2).map(|b| b.data), &mut y);
+        grouped::forward(&on, x.data, weight.data, inputs.get(2).map(|b| b.data), &mut y);
         Output::new(vec![on.n, on.out_h(), on.out_w(), on.cout], y)
     }
 
@@ -75,7 +89,7 @@ impl Function for Convolution {
         let on = self.on(&x, &weight);
         let dx = context.wanted[0].then(|| {
             let mut dx = Buffer::stale(on.input_len());
-            conv::backward_input(&on, context.grad, weight.data, &mut dx);
+            grouped::backward_input(&on, context.grad, weight.data, &mut dx);
             dx
         });
         let with_bias = context.inputs.len() == 3;
@@ -83,7 +97,7 @@ impl Function for Convolution {
         let mut db = (with_bias && context.wanted[2]).then(|| Buffer::stale(on.cout));
         let dw = context.wanted[1].then(|| {
             let mut dw = Buffer::stale(on.weight_len());
-            conv::backward_weight(&on, x.data, context.grad, &mut dw, db.as_deref_mut());
+            grouped::backward_weight(&on, x.data, context.grad, &mut dw, db.as_deref_mut());
             dw
         });
         let mut gradients = vec![dx.into(), dw.into()];
