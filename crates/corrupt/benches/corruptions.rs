@@ -1,5 +1,4 @@
-//! Milliseconds per image of each corruption: 224×224 in the imagenet preset, 32×32 in the cifar preset, severity 3; and
-//! of AugMix at both sizes.
+//! Milliseconds per image of each corruption: 224×224 in the imagenet preset, 32×32 in the cifar preset, severity 3.
 //!
 //! `cargo bench -p dyntta-corrupt -- imagenet/glass_blur` runs one.
 
@@ -7,8 +6,8 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
-use dyntta_corrupt::{AugMix, Corruption, Preset, Severity, corrupt};
-use dyntta_image::{Rgb8, Stream};
+use dyntta_corrupt::{Corruption, Preset, Severity, corrupt};
+use dyntta_image::Rgb8;
 
 /// A smooth picture with some texture: neither flat nor noise.
 fn picture(size: usize) -> Rgb8 {
@@ -58,21 +57,5 @@ fn corruptions(c: &mut Criterion) {
     }
 }
 
-fn augmix(c: &mut Criterion) {
-    let augmix = AugMix::default();
-    let mut group = c.benchmark_group("augmix");
-    for size in [224, 32] {
-        let image = picture(size);
-        group.bench_function(BenchmarkId::from_parameter(size), |b| {
-            let mut seed = 0;
-            b.iter(|| {
-                seed += 1;
-                black_box(augmix.apply(black_box(&image), &mut Stream::new(seed, &["bench"])))
-            });
-        });
-    }
-    group.finish();
-}
-
-criterion_group!(benches, corruptions, augmix);
+criterion_group!(benches, corruptions);
 criterion_main!(benches);

@@ -35,14 +35,6 @@ pub enum Error {
         /// What was asked for.
         found: String,
     },
-    /// No operation of AugMix has this name.
-    #[error("no operation of AugMix is called {name:?}; there are {known}")]
-    UnknownAugmixOp {
-        /// What was asked for.
-        name: String,
-        /// All operations' names, separated by commas.
-        known: String,
-    },
     /// A set of frost textures needs at least one.
     #[error("the set of frost textures is empty; give at least one image")]
     NoFrostTextures,

@@ -3,10 +3,9 @@
 
 use std::sync::LazyLock;
 
-use dyntta_image::{Rgb8, Stream};
+use dyntta_image::{Rgb8, Stream, nearest};
 
 use crate::level::{Level, Table};
-use crate::raster::nearest;
 use crate::registry::{Entry, Resources, Suite};
 use crate::simd::simd;
 

@@ -21,10 +21,7 @@
 //! - Everything random is drawn from one [`Stream`](dyntta_image::Stream) per (seed, path, corruption, severity), so the
 //!   order of the images and the number of threads change nothing. All functions are free of shared mutable state.
 //! - Each corruption is one file here, listed once in [`registry`](Corruption::all).
-//!
-//! Beside them, for training that is to know none of them, there is [`AugMix`].
 
-mod augmix;
 mod correlate;
 mod error;
 mod frost_textures;
@@ -36,7 +33,6 @@ mod registry;
 mod simd;
 mod zoom;
 
-pub use augmix::{AugMix, AugmixOp};
 pub use elastic_transform::Elastic;
 pub use error::Error;
 pub use frost_textures::FrostTextures;

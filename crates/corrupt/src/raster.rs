@@ -1,4 +1,4 @@
-use dyntta_image::Rgb8;
+use dyntta_image::{Rgb8, nearest};
 
 use crate::simd::simd;
 
@@ -63,17 +63,6 @@ const GUARD: f32 = 1.0 / 1024.0;
 #[inline(always)]
 pub(crate) fn level(value: f32) -> u8 {
     nearest(value.clamp(0.0, 1.0) * 255.0 + (GUARD - 0.5)) as u8
-}
-
-/// The whole number nearest to `v`, halves to even, for magnitudes below 2²²; NaN gives 0.
-///
-/// Adding 1.5 · 2²³ leaves no bits for a fraction and the number in the lowest bits: two instructions, where a conversion
-/// that is defined for all inputs takes many.
-#[inline(always)]
-pub(crate) fn nearest(v: f32) -> i32 {
-    const MAGIC: f32 = 12_582_912.0;
-    let shifted = v + MAGIC;
-    if shifted.is_nan() { 0 } else { (shifted.to_bits() as i32) - (MAGIC.to_bits() as i32) }
 }
 
 /// A level as a value in `0..=1`.
@@ -158,14 +147,6 @@ mod tests {
         for b in [Border::Nearest, Border::Reflect, Border::Mirror] {
             assert_eq!(b.map(1, 3, 3).collect::<Vec<_>>(), [0; 7]);
         }
-    }
-
-    #[test]
-    fn nearest_is_rounding_to_even() {
-        for v in (-4096..4096).map(|i| i as f32 / 8.0) {
-            assert_eq!(nearest(v), v.round_ties_even() as i32, "{v}");
-        }
-        assert_eq!(nearest(f32::NAN), 0);
     }
 
     #[test]

@@ -8,9 +8,12 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Enhancing needs no deep-learning framework. Training does: with the feature `train` (on by default) the crates for it
-//! are here by their short names, `train`, `nn`, `data` and `corrupt`, beside [`image`] and [`ops`] (the bank).
+//! Enhancing needs no deep-learning framework. Training does: with the feature `train` (on by default) the crates
+//! for it are here by their short names, `train`, `nn`, `data`, `augment` and `corrupt`, beside [`image`] and [`ops`] (the
+//! bank).
 
+#[cfg(feature = "train")]
+pub use dyntta_augment as augment;
 #[cfg(feature = "train")]
 pub use dyntta_corrupt as corrupt;
 #[cfg(feature = "train")]

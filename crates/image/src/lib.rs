@@ -23,4 +23,6 @@ pub use error::Error;
 pub use input::{ChannelOrder, ValueRange};
 pub use resize::{Filter, covering_size, resize, resize_centre_crop, resize_shorter};
 pub use rgb8::Rgb8;
+#[doc(hidden)]
+pub use simd::nearest;
 pub use stream::Stream;

@@ -26,3 +26,28 @@ macro_rules! simd {
         }
     };
 }
+
+/// The whole number nearest to `v`, halves to even, for magnitudes below 2²²; NaN gives 0.
+///
+/// Adding 1.5 · 2²³ leaves no bits for a fraction and the number in the lowest bits: two instructions, where a conversion
+/// that is defined for all inputs takes many.
+#[doc(hidden)]
+#[inline(always)]
+pub fn nearest(v: f32) -> i32 {
+    const MAGIC: f32 = 12_582_912.0;
+    let shifted = v + MAGIC;
+    if shifted.is_nan() { 0 } else { (shifted.to_bits() as i32) - (MAGIC.to_bits() as i32) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nearest_is_rounding_to_even() {
+        for v in (-4096..4096).map(|i| i as f32 / 8.0) {
+            assert_eq!(nearest(v), v.round_ties_even() as i32, "{v}");
+        }
+        assert_eq!(nearest(f32::NAN), 0);
+    }
+}

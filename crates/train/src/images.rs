@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use burn::tensor::{Device, Tensor, TensorData};
-use dyntta_corrupt::{AugMix, Corruption, Preset, Severity, suite};
+use dyntta_augment::AugMix;
+use dyntta_corrupt::{Corruption, Preset, Severity, suite};
 use dyntta_data::preprocessing::Fit;
 use dyntta_data::{Batch, Dataset, Prefetch, batches};
 use dyntta_image::{Rgb8, Stream, crop, flip_horizontal, random_resized_crop, resize};

@@ -3,8 +3,7 @@ use std::str::FromStr;
 
 use dyntta_image::Rgb8;
 
-use super::{affine, enhance, tables};
-use crate::Error;
+use crate::{Error, affine, enhance, tables};
 
 /// An operation as its line in the registry tells it.
 struct Entry {

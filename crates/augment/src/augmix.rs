@@ -2,17 +2,12 @@
 //! without knowing what corruptions will come. Source: Hendrycks, Mu, Cubuk, Zoph, Gilmer & Lakshminarayanan, "AugMix: A
 //! Simple Data Processing Method to Improve Robustness and Uncertainty", ICLR 2020, arXiv 1912.02781.
 
-mod affine;
-mod enhance;
 mod op;
-mod tables;
 
 use std::ops::RangeInclusive;
 
-use dyntta_image::{Rgb8, Stream};
+use dyntta_image::{Rgb8, Stream, nearest, simd};
 
-use crate::raster::nearest;
-use crate::simd::simd;
 pub use op::AugmixOp;
 
 /// How AugMix draws: [`AugMix::default`] is the paper's, with all thirteen operations.

@@ -3,7 +3,7 @@
 use dyntta_image::Rgb8;
 
 /// Rotates about the centre by `degrees`, counter-clockwise.
-pub(super) fn rotate(image: &mut Rgb8, degrees: f64) {
+pub(crate) fn rotate(image: &mut Rgb8, degrees: f64) {
     if degrees == 0.0 {
         return;
     }
@@ -16,22 +16,22 @@ pub(super) fn rotate(image: &mut Rgb8, degrees: f64) {
 }
 
 /// Shifts each row by `slope` times its distance from the top, to the left.
-pub(super) fn shear_x(image: &mut Rgb8, slope: f64) {
+pub(crate) fn shear_x(image: &mut Rgb8, slope: f64) {
     transform(image, [1.0, slope, 0.0, 0.0, 1.0, 0.0]);
 }
 
 /// Shifts each column by `slope` times its distance from the left, upwards.
-pub(super) fn shear_y(image: &mut Rgb8, slope: f64) {
+pub(crate) fn shear_y(image: &mut Rgb8, slope: f64) {
     transform(image, [1.0, 0.0, 0.0, slope, 1.0, 0.0]);
 }
 
 /// Shifts the image by `pixels` to the left.
-pub(super) fn translate_x(image: &mut Rgb8, pixels: f64) {
+pub(crate) fn translate_x(image: &mut Rgb8, pixels: f64) {
     transform(image, [1.0, 0.0, pixels, 0.0, 1.0, 0.0]);
 }
 
 /// Shifts the image by `pixels` upwards.
-pub(super) fn translate_y(image: &mut Rgb8, pixels: f64) {
+pub(crate) fn translate_y(image: &mut Rgb8, pixels: f64) {
     transform(image, [1.0, 0.0, 0.0, 0.0, 1.0, pixels]);
 }
 

@@ -31,7 +31,7 @@ const IDENTITY: [u8; 256] = {
 };
 
 /// Stretches each channel's levels to 0 to 255.
-pub(super) fn auto_contrast(image: &mut Rgb8, _: f64) {
+pub(crate) fn auto_contrast(image: &mut Rgb8, _: f64) {
     let tables = histograms(image).map(|counts| {
         let low = counts.iter().position(|&n| n > 0).unwrap_or(0);
         let high = counts.iter().rposition(|&n| n > 0).unwrap_or(0);
@@ -46,7 +46,7 @@ pub(super) fn auto_contrast(image: &mut Rgb8, _: f64) {
 }
 
 /// Spreads each channel's levels so that all are about equally frequent.
-pub(super) fn equalize(image: &mut Rgb8, _: f64) {
+pub(crate) fn equalize(image: &mut Rgb8, _: f64) {
     let tables = histograms(image).map(|counts| {
         let last = counts.iter().rposition(|&n| n > 0).unwrap_or(0);
         let step = (counts.iter().sum::<usize>() - counts[last]) / 255;
@@ -64,13 +64,13 @@ pub(super) fn equalize(image: &mut Rgb8, _: f64) {
 }
 
 /// Keeps the four highest bits of each level less `dropped`.
-pub(super) fn posterize(image: &mut Rgb8, dropped: f64) {
+pub(crate) fn posterize(image: &mut Rgb8, dropped: f64) {
     let mask = (0xff00u16 >> (4 - (dropped as u16).min(4))) as u8;
     image.data.iter_mut().for_each(|v| *v &= mask);
 }
 
 /// Inverts the highest `inverted` of the 256 levels.
-pub(super) fn solarize(image: &mut Rgb8, inverted: f64) {
+pub(crate) fn solarize(image: &mut Rgb8, inverted: f64) {
     let threshold = 256 - inverted as i32;
     image.data.iter_mut().filter(|v| i32::from(**v) >= threshold).for_each(|v| *v = 255 - *v);
 }

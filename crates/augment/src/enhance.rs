@@ -15,7 +15,7 @@ fn luma([r, g, b]: [u8; 3]) -> u8 {
 }
 
 /// Colourfulness: 0 is grey.
-pub(super) fn color(image: &mut Rgb8, factor: f64) {
+pub(crate) fn color(image: &mut Rgb8, factor: f64) {
     for pixel in image.data.as_chunks_mut::<3>().0 {
         let grey = luma(*pixel);
         *pixel = pixel.map(|v| blend(grey, v, factor as f32));
@@ -23,7 +23,7 @@ pub(super) fn color(image: &mut Rgb8, factor: f64) {
 }
 
 /// Contrast: 0 is the mean luma everywhere.
-pub(super) fn contrast(image: &mut Rgb8, factor: f64) {
+pub(crate) fn contrast(image: &mut Rgb8, factor: f64) {
     let pixels = image.data.as_chunks::<3>().0;
     let sum: u64 = pixels.iter().map(|&p| u64::from(luma(p))).sum();
     let mean = (sum as f64 / pixels.len() as f64 + 0.5) as u8;
@@ -31,7 +31,7 @@ pub(super) fn contrast(image: &mut Rgb8, factor: f64) {
 }
 
 /// Brightness: 0 is black.
-pub(super) fn brightness(image: &mut Rgb8, factor: f64) {
+pub(crate) fn brightness(image: &mut Rgb8, factor: f64) {
     towards(image, 0, factor);
 }
 
@@ -41,7 +41,7 @@ fn towards(image: &mut Rgb8, level: u8, factor: f64) {
 }
 
 /// Sharpness: 0 is the image smoothed by [1 1 1; 1 5 1; 1 1 1] / 13, its border as it was.
-pub(super) fn sharpness(image: &mut Rgb8, factor: f64) {
+pub(crate) fn sharpness(image: &mut Rgb8, factor: f64) {
     let (w, h) = (image.width, image.height);
     if w < 3 || h < 3 {
         return;

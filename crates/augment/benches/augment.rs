@@ -1,0 +1,43 @@
+//! Time an image of each training-time augmentation, 32×32 and 224×224.
+
+use std::hint::black_box;
+
+use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
+use dyntta_augment::AugMix;
+use dyntta_image::{Rgb8, Stream};
+
+/// A smooth picture with some texture: neither flat nor noise.
+fn picture(size: usize) -> Rgb8 {
+    let mut data = Vec::with_capacity(size * size * 3);
+    for y in 0..size {
+        for x in 0..size {
+            let (u, v) = (x as f32 / size as f32, y as f32 / size as f32);
+            let texture = ((x * 7 + y * 13) % 17) as f32 / 17.0 * 0.2;
+            for c in
+                [(9.0 * u).sin() * 0.3 + 0.5, (7.0 * v).cos() * 0.3 + 0.5, (5.0 * (u + v)).sin() * 0.3 + 0.4]
+            {
+                data.push(((c + texture).clamp(0.0, 1.0) * 255.0) as u8);
+            }
+        }
+    }
+    Rgb8::new(size, size, data)
+}
+
+fn augmix(c: &mut Criterion) {
+    let augmix = AugMix::default();
+    let mut group = c.benchmark_group("augmix");
+    for size in [224, 32] {
+        let image = picture(size);
+        group.bench_function(BenchmarkId::from_parameter(size), |b| {
+            let mut seed = 0;
+            b.iter(|| {
+                seed += 1;
+                black_box(augmix.apply(black_box(&image), &mut Stream::new(seed, &["bench"])))
+            });
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, augmix);
+criterion_main!(benches);

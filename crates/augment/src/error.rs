@@ -1,0 +1,13 @@
+/// What can be wrong with the name of an augmentation.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// No operation of AugMix has this name.
+    #[error("no operation of AugMix is called {name:?}; there are {known}")]
+    UnknownAugmixOp {
+        /// What was asked for.
+        name: String,
+        /// All operations' names, separated by commas.
+        known: String,
+    },
+}
