@@ -14,8 +14,8 @@ pub use op::AugmixOp;
 ///
 /// An image x becomes `(1 - m)·x + m·Σ w_i·chain_i(x)`, m from Beta(1, 1), the weights w from Dirichlet(1, …, 1). A chain
 /// is a number of operations one after the other, each chosen evenly, at a level from U(0.1, `severity`) and in a
-/// direction drawn evenly where it has two. The operations work on 8-bit images as Pillow's do; the mixture is rounded to
-/// the nearest level.
+/// direction drawn evenly where it has two. The operations work on 8-bit images, as [`AugmixOp`] tells; the mixture is
+/// rounded to the nearest level.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AugMix {
     /// The number of chains.
@@ -127,7 +127,7 @@ mod tests {
 
     #[test]
     fn the_mixture_is_the_formula() {
-        let augmix = AugMix::default();
+        let augmix = AugMix { ops: AugmixOp::known().collect(), ..AugMix::default() };
         for (i, (w, h)) in [(1, 1), (1, 7), (5, 2), (31, 17), (32, 32)].into_iter().enumerate() {
             let image = noise(w, h);
             let stream = Stream::new(1, &[&i.to_string()]);
@@ -155,7 +155,7 @@ mod tests {
         let n = 6000;
         let (mut share, mut weight, mut weight_squared) = (0.0, [0.0; 3], [0.0; 3]);
         let mut depths = [0usize; 4];
-        let mut ops = std::collections::BTreeMap::<&str, usize>::new();
+        let mut ops = std::collections::BTreeMap::<String, usize>::new();
         let (mut steps, mut reversed, mut level) = (0usize, 0usize, 0.0);
         for i in 0..n {
             let draws = augmix.draw(&mut Stream::new(0, &["draws", &i.to_string()]));
@@ -169,7 +169,7 @@ mod tests {
                 depths[chain.steps.len()] += 1;
                 for step in &chain.steps {
                     assert!((0.1..5.0).contains(&step.level));
-                    *ops.entry(step.op.name()).or_default() += 1;
+                    *ops.entry(step.op.to_string()).or_default() += 1;
                     steps += 1;
                     reversed += usize::from(step.reverse);
                     level += step.level;

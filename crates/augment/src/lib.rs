@@ -15,6 +15,7 @@
 
 mod affine;
 mod augmix;
+mod bank;
 mod enhance;
 mod error;
 mod tables;
