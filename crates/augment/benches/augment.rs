@@ -1,9 +1,10 @@
-//! Time an image of each training-time augmentation, 32×32 and 224×224.
+//! Time an image of each training-time augmentation, 224×224 and 32×32, and of the operations that AugMix has from the
+//! bank.
 
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
-use dyntta_augment::AugMix;
+use dyntta_augment::{AugmixOp, Fixed};
 use dyntta_image::{Rgb8, Stream};
 
 /// A smooth picture with some texture: neither flat nor noise.
@@ -23,21 +24,39 @@ fn picture(size: usize) -> Rgb8 {
     Rgb8::new(size, size, data)
 }
 
-fn augmix(c: &mut Criterion) {
-    let augmix = AugMix::default();
-    let mut group = c.benchmark_group("augmix");
-    for size in [224, 32] {
-        let image = picture(size);
-        group.bench_function(BenchmarkId::from_parameter(size), |b| {
-            let mut seed = 0;
-            b.iter(|| {
-                seed += 1;
-                black_box(augmix.apply(black_box(&image), &mut Stream::new(seed, &["bench"])))
+fn policies(c: &mut Criterion) {
+    for policy in Fixed::all().into_iter().filter(|policy| *policy != Fixed::None) {
+        let mut group = c.benchmark_group(policy.name());
+        for size in [224, 32] {
+            let image = picture(size);
+            group.bench_function(BenchmarkId::from_parameter(size), |b| {
+                let mut seed = 0;
+                b.iter(|| {
+                    seed += 1;
+                    black_box(policy.apply(black_box(&image), &mut Stream::new(seed, &["bench"])))
+                });
             });
-        });
+        }
+        group.finish();
+    }
+}
+
+fn augmix_of_the_bank(c: &mut Criterion) {
+    let mut group = c.benchmark_group("operation");
+    for op in AugmixOp::known().skip(AugmixOp::all().len()) {
+        for size in [224, 32] {
+            let image = picture(size);
+            group.bench_function(BenchmarkId::new(op.name(), size), |b| {
+                b.iter(|| {
+                    let mut out = black_box(&image).clone();
+                    op.apply(&mut out, 3.0, false);
+                    black_box(out)
+                });
+            });
+        }
     }
     group.finish();
 }
 
-criterion_group!(benches, augmix);
+criterion_group!(benches, policies, augmix_of_the_bank);
 criterion_main!(benches);

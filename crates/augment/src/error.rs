@@ -10,4 +10,12 @@ pub enum Error {
         /// All operations' names, separated by commas.
         known: String,
     },
+    /// No fixed augmentation has this name.
+    #[error("no augmentation is called {name:?}; there are {known}")]
+    UnknownFixed {
+        /// What was asked for.
+        name: String,
+        /// All names, separated by commas.
+        known: String,
+    },
 }

@@ -63,14 +63,13 @@ pub(crate) fn equalize(image: &mut Rgb8, _: f64) {
     look_up(image, tables);
 }
 
-/// Keeps the four highest bits of each level less `dropped`.
-pub(crate) fn posterize(image: &mut Rgb8, dropped: f64) {
-    let mask = (0xff00u16 >> (4 - (dropped as u16).min(4))) as u8;
+/// Keeps the highest `bits` of each level, 0 to 8.
+pub(crate) fn posterize(image: &mut Rgb8, bits: f64) {
+    let mask = (0xff00u16 >> (bits as u16).min(8)) as u8;
     image.data.iter_mut().for_each(|v| *v &= mask);
 }
 
-/// Inverts the highest `inverted` of the 256 levels.
-pub(crate) fn solarize(image: &mut Rgb8, inverted: f64) {
-    let threshold = 256 - inverted as i32;
-    image.data.iter_mut().filter(|v| i32::from(**v) >= threshold).for_each(|v| *v = 255 - *v);
+/// Inverts the levels from `threshold` up.
+pub(crate) fn solarize(image: &mut Rgb8, threshold: f64) {
+    image.data.iter_mut().filter(|v| f64::from(**v) >= threshold).for_each(|v| *v = 255 - *v);
 }

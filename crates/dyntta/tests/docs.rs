@@ -1,5 +1,7 @@
 //! The pages of `docs/` that follow from the registries. Run with `DYNTTA_UPDATE_DOCS=1` to write them anew.
 
+#![cfg(feature = "train")]
+
 use std::fmt::Write;
 use std::path::Path;
 
@@ -12,6 +14,15 @@ fn check(name: &str, expected: &str) {
     assert!(found == expected, "{name} is out of date: run the tests once with DYNTTA_UPDATE_DOCS=1");
 }
 
+/// `dyntta::augment::AugmixOp` tells the same.
+const AUGMIX: &str = "\
+AugMix can be made of the bank's other augmentations too, at a level L of 0 to 10: `scale` 1 ± 0.3·L/10 times, `hue` turned by
+± 2·L/10 radians, `gamma` to the power 0.1 + 1.8·L/10, `invert`, `low_pass` up to the radius 1 - 0.95·L/10 and `high_pass` above
+the radius 0.95·L/10 (both to the nearest twentieth), and `low_pass_R` and `high_pass_R` of a fixed radius. They are the bank's
+formulas, clamped to 0 to 1 as its blend is: of a `high_pass`, values about 0, the positive ones are left. The bank's `saturation`
+is AugMix's `color`.
+";
+
 #[test]
 fn augmentations() {
     let names = dyntta::ops::bank::paper_names().join(", ");
@@ -19,13 +30,15 @@ fn augmentations() {
         "augmentations.md",
         &format!(
             "# The augmentations\n\nThe published bank has these fifty, in this order: {names}.\n\nAny list of the names \
-             below makes another bank (`--bank`, or `bank` in a config); `R` is a radius between 0 and 1.\n\n{}",
-            dyntta::ops::bank::markdown_table()
+             below makes another bank (`--bank`, or `bank` in a config); `R` is a radius between 0 and 1.\n\n{}\n\
+             ## At training time\n\nOn 8-bit images, with what is random drawn for each image and epoch; the size is kept.\n\n\
+             {}\n{AUGMIX}",
+            dyntta::ops::bank::markdown_table(),
+            dyntta::augment::Fixed::markdown_table()
         ),
     );
 }
 
-#[cfg(feature = "train")]
 #[test]
 fn corruptions() {
     let mut page = String::from(

@@ -42,9 +42,9 @@ const fn entry(name: &'static str, strength: Strength, apply: fn(&mut Rgb8, f64)
 static PAPER: &[Entry] = &[
     entry("auto_contrast", Strength::None, tables::auto_contrast),
     entry("equalize", Strength::None, tables::equalize),
-    entry("posterize", Strength::Whole(4.0), tables::posterize),
+    entry("posterize", Strength::Whole(4.0), |image, dropped| tables::posterize(image, 4.0 - dropped)),
     entry("rotate", Strength::WholeEitherWay(30.0), affine::rotate),
-    entry("solarize", Strength::Whole(256.0), tables::solarize),
+    entry("solarize", Strength::Whole(256.0), |image, inverted| tables::solarize(image, 256.0 - inverted)),
     entry("shear_x", Strength::EitherWay(0.3), affine::shear_x),
     entry("shear_y", Strength::EitherWay(0.3), affine::shear_y),
     entry("translate_x", Strength::Side(|i| i.width, 1.0 / 3.0), affine::translate_x),
@@ -92,21 +92,19 @@ pub struct AugmixOp {
     radius: Option<Radius>,
 }
 
-impl From<&'static Entry> for AugmixOp {
-    fn from(entry: &'static Entry) -> Self {
+impl AugmixOp {
+    fn new(entry: &'static Entry) -> Self {
         Self { entry, radius: None }
     }
-}
 
-impl AugmixOp {
     /// The paper's thirteen.
     pub fn all() -> impl ExactSizeIterator<Item = Self> + Clone {
-        PAPER.iter().map(Self::from)
+        PAPER.iter().map(Self::new)
     }
 
     /// All there are but for the filters of a fixed radius: the paper's, then those of the enhancer's bank.
     pub fn known() -> impl Iterator<Item = Self> + Clone {
-        PAPER.iter().chain(BANK).map(Self::from)
+        PAPER.iter().chain(BANK).map(Self::new)
     }
 
     /// What does here what the augmentation `name` does in the enhancer's bank: `color` for `saturation`, for any other the
