@@ -11,8 +11,6 @@ pub fn has_batch_norm<M: Module>(network: &M) -> bool {
         fn enter_module(&mut self, name: &str, container: &str) {
             self.0 |= is_affine(name, container);
         }
-
-        fn visit_float<const D: usize>(&mut self, _: &Param<Tensor<D>>) {}
     }
     let mut search = Search::default();
     network.visit(&mut search);

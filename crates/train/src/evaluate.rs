@@ -146,17 +146,16 @@ impl Source {
 ///
 /// # Errors
 /// An unreadable image or a request to stop.
-pub fn evaluate<'e>(
+pub fn evaluate(
     classifier: &Classifier,
-    enhancers: &[Option<&'e Enhancer>],
+    enhancers: &[Option<&Enhancer>],
     plan: Plan,
     device: &Device,
     stop: &Stop,
     progress: &mut dyn Progress,
 ) -> Result<Evaluation, Error> {
-    let alone_or_behind =
-        |&enhancer: &Option<&'e Enhancer>| enhancer.map_or(Contender::Alone, Contender::Enhanced);
-    let contenders: Vec<Contender<'_>> = enhancers.iter().map(alone_or_behind).collect();
+    let contenders: Vec<Contender<'_>> =
+        enhancers.iter().map(|e| e.map_or(Contender::Alone, Contender::Enhanced)).collect();
     compare(classifier, &contenders, Settings::default(), plan, device, stop, progress)
 }
 

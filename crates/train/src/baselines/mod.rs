@@ -105,24 +105,18 @@ pub fn named<S: AsRef<str>>(names: &[S]) -> Result<Vec<&'static Baseline>, Error
     let mut found: Vec<&'static Baseline> = Vec::new();
     for name in names {
         let name = name.as_ref();
-        let before = found.len();
-        found.extend(ALL.iter().filter(|b| name == "all" || name == b.name));
-        if found.len() == before {
+        let mut these = ALL.iter().filter(|b| name == "all" || name == b.name).peekable();
+        if these.peek().is_none() {
             let known: Vec<&str> = ALL.iter().map(|b| b.name).collect();
-            return Err(Error::setting(
-                "baselines",
-                format!("all, {}", known.join(", ")),
-                format!("{name:?}"),
-            ));
+            let expected = format!("all, {}", known.join(", "));
+            return Err(Error::setting("baselines", expected, format!("{name:?}")));
+        }
+        for baseline in these {
+            if !found.iter().any(|b| b.name == baseline.name) {
+                found.push(baseline);
+            }
         }
     }
-    let mut seen = Vec::new();
-    found.retain(|b| {
-        !seen.contains(&b.name) && {
-            seen.push(b.name);
-            true
-        }
-    });
     Ok(found)
 }
 
@@ -142,7 +136,8 @@ fn logits(classifier: &Classifier, net: &ClassifierNet, images: Tensor<4>, mode:
     net.forward(classifier.normalisation().apply(to_nhwc(images)), mode)
 }
 
-fn network<'a>(classifier: &'a Classifier) -> &'a ClassifierNet {
+/// The network of a classifier that [`Baseline::check`] has let through.
+fn network(classifier: &Classifier) -> &ClassifierNet {
     classifier.network().expect("checked before the start")
 }
 
