@@ -256,6 +256,31 @@ fn tent_steps_down_the_gradient_of_the_entropy() {
 }
 
 #[test]
+fn every_family_with_batch_normalisation_adapts() {
+    for name in ["resnet18", "densenet121", "mobilenet_v2", "efficientnet_b0", "efficientnet-lite0"] {
+        let arch: Arch = name.parse().unwrap();
+        let net = ClassifierNet::new(&Init::new("classifier", 0, &Device::flex()), arch, 3);
+        let classifier = Classifier::new(net, arch, 3, Normalisation::IMAGENET);
+        let before = state_dict(network(&classifier));
+        let mut tent = tent(&classifier, Preset::Cifar);
+        let images = pictures(3, 0).repeat_dim(2, 4).repeat_dim(3, 4);
+        let first = values(tent.scores(images));
+        assert!(first.iter().all(|v| v.is_finite()), "{name}");
+        let (mut adapted, mut norms) = (0, 0);
+        for (key, entry) in state_dict(&tent.net) {
+            let (layer, field) = key.rsplit_once('.').unwrap();
+            let of_norm =
+                before.contains_key(&format!("{layer}.running_mean")) && !field.starts_with("running");
+            norms += usize::from(of_norm);
+            adapted += usize::from(of_norm && entry != before[&key]);
+            assert!(of_norm || entry == before[&key], "{name}: {key}");
+        }
+        // A layer whose activation lets nothing through has no gradient.
+        assert!(10 * adapted > 9 * norms, "{name}: {adapted} of {norms}");
+    }
+}
+
+#[test]
 fn what_cannot_adapt_is_left_out_with_the_reason() {
     let arch: Arch = "convnext_tiny".parse().unwrap();
     let net = ClassifierNet::new(&Init::blank("classifier", &Device::flex()), arch, 2);
