@@ -8,11 +8,12 @@ use dyntta_corrupt::{Corruption, Preset, Severity, suite};
 use dyntta_data::preprocessing::{Given, InputSize, Sources};
 use dyntta_data::{CorruptedSet, Dataset, Options, Preprocessing, Skipped, Split, Wanted};
 use dyntta_nn::checkpoint::{self, EnhancerConfig};
-use dyntta_nn::{Arch, Classifier, Enhancer, Normalisation};
+use dyntta_nn::{Arch, Classifier, Normalisation};
+use dyntta_train::baselines::{self, Settings};
 use dyntta_train::report::{Column, eval_json, seen_note, table};
 use dyntta_train::{
-    Corrupted, Geometry, Plan, Setting, Stop, check_class_count, check_classes, evaluate, metadata, named,
-    normalisation, report_skipped, usual, usual_name,
+    Contender, Corrupted, Geometry, Plan, Setting, Stop, check_class_count, check_classes, compare, metadata,
+    named, normalisation, report_skipped, usual, usual_name,
 };
 use serde_json::json;
 
@@ -51,13 +52,20 @@ pub struct Args {
     /// imagenet or cifar [default: the enhancer's, else told by the architecture]
     #[arg(long)]
     preset: Option<String>,
+    /// Also measure what else helps at test time, without an enhancer: flip, ten-crop, bn-adapt and tent, or those of them
+    /// named, separated by commas. bn-adapt and tent depend on --batch-size and, by --seed, on the images' order
+    #[arg(long, value_name = "B", num_args = 0..=1, default_missing_value = "all", value_delimiter = ',')]
+    baselines: Option<Vec<String>>,
+    /// How many images the statistics of training count for in bn-adapt, beside those of the batch; 0: those alone
+    #[arg(long, value_name = "N", requires = "baselines", default_value_t = Settings::BN_PRIOR)]
+    bn_prior: usize,
     /// What to do about files that cannot be read or decoded
     #[arg(long, value_enum, default_value = "fail")]
     on_error: OnErrorArg,
     /// Use N images of each set only, as many of each class
     #[arg(long, value_name = "N")]
     limit: Option<usize>,
-    /// Names the random streams of the corruptions
+    /// Names the random streams of the corruptions, and of the images' order where baselines depend on it
     #[arg(long, default_value_t = 0)]
     seed: u64,
     /// Images a batch
@@ -80,6 +88,7 @@ pub fn run(args: Args, stop: &Stop) -> Result<()> {
     if args.batch_size == 0 {
         bail!("--batch-size is at least 1");
     }
+    let wanted = baselines::named(args.baselines.as_deref().unwrap_or_default())?;
     let mut progress = progress::new();
     let device = Device::flex();
     let (enhancer, config) = match args.enhancer.as_str() {
@@ -105,6 +114,10 @@ pub fn run(args: Args, stop: &Stop) -> Result<()> {
         classifier.classes(),
         input.describe()
     ));
+    let (baselines, left_out) = baselines::runnable(wanted, &classifier);
+    if let Some(message) = left_out {
+        progress.message(&message);
+    }
     let plan = plan(&args, geometry, &input, &classifier, &skipped)?;
     if let (Some(config), Some(data)) = (&config, &plan.clean)
         && config.classifier.classes != data.classes
@@ -114,19 +127,21 @@ pub fn run(args: Args, stop: &Stop) -> Result<()> {
             config.classifier.classes, data.classes
         ));
     }
-    let enhancers: Vec<Option<&Enhancer>> = match &enhancer {
-        Some(enhancer) => vec![None, Some(enhancer)],
-        None => vec![None],
-    };
-    let result = evaluate(&classifier, &enhancers, plan, &device, stop, &mut *progress)?;
-    report_skipped(&skipped, &mut *progress);
     let name = config.as_ref().map_or("urie".to_owned(), |c| c.method.to_string());
     let name = format!("with {name}");
+    let mut contenders = vec![("alone", Contender::Alone)];
+    contenders.extend(enhancer.as_ref().map(|e| (name.as_str(), Contender::Enhanced(e))));
+    let before = contenders.len();
+    contenders.extend(baselines.iter().map(|b| (b.name, Contender::Baseline(b))));
+    let (names, contenders): (Vec<&str>, Vec<Contender>) = contenders.into_iter().unzip();
+    let settings = Settings { bn_prior: args.bn_prior, seed: args.seed };
+    let result = compare(&classifier, &contenders, settings, plan, &device, stop, &mut *progress)?;
+    report_skipped(&skipped, &mut *progress);
     let columns: Vec<Column> =
-        ["alone", &name].iter().zip(&result.scores).map(|(name, scores)| Column { name, scores }).collect();
+        names.iter().zip(&result.scores).map(|(name, scores)| Column { name, scores }).collect();
     print!("{}", table(&columns));
     let setting = config.as_ref().and_then(|c| Setting::of_run(&c.training));
-    let enhanced = result.scores.get(1).map(|scores| (scores, setting));
+    let enhanced = enhancer.is_some().then(|| (&result.scores[1], setting));
     if let Some(note) = enhanced.and_then(|(scores, setting)| seen_note(scores, setting)) {
         println!("{note}");
     }
@@ -150,10 +165,13 @@ pub fn run(args: Args, stop: &Stop) -> Result<()> {
             "skipped": skipped.count(),
             "limit": args.limit,
             "seed": args.seed,
+            "batch_size": args.batch_size,
+            "baselines": names[before..],
+            "bn_prior": args.bn_prior,
             "ms_per_image": result.seconds.iter().map(|s| 1e3 * s / images).collect::<Vec<_>>(),
             "peak_mib": peak_mib(),
         });
-        let json = eval_json(&result.scores[0], enhanced, about);
+        let json = eval_json(&result.scores[0], enhanced, &columns[before..], about);
         let text = serde_json::to_string_pretty(&json)? + "\n";
         dyntta_image::write_atomic(path, text.as_bytes())?;
     }

@@ -75,6 +75,24 @@ fn from_an_exported_network_to_an_enhancer_for_it() {
     }
 }
 
+/// Baselines that adapt batch normalisation need one that they can reach.
+#[test]
+fn an_exported_network_has_the_baselines_that_leave_it_as_it_is() {
+    let place = tempfile::tempdir().unwrap();
+    let net = fixture("resnet.onnx").display().to_string();
+    let classes = json(&["classifier", "info", &net, "--json"])["classes"].as_u64().unwrap() as usize;
+    pictures(&place.path().join("data"), classes, 30);
+    let (data, result) = (place.path().join("data").display().to_string(), place.path().join("result.json"));
+    let eval =
+        ["classifier", "eval", "--classifier", &net, "--clean", &data, "--input-size", "24", "--baselines"];
+    let (table, said) = succeeds(&[eval.as_slice(), &["--json", result.to_str().unwrap()]].concat());
+    let heading: Vec<&str> = table.lines().next().unwrap().split_whitespace().collect();
+    assert_eq!(heading, ["alone", "flip", "ten-crop"]);
+    assert!(said.contains("baselines left out: bn-adapt, tent: an ONNX graph"), "{said}");
+    let value: Value = serde_json::from_str(&std::fs::read_to_string(result).unwrap()).unwrap();
+    assert_eq!(value["baselines"].as_object().unwrap().len(), 2, "{value}");
+}
+
 #[test]
 fn what_cannot_run_is_refused_with_every_reason() {
     let text = |path: &Path| {

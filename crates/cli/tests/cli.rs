@@ -136,6 +136,46 @@ fn eval_prints_a_table_and_writes_versioned_json() {
 }
 
 #[test]
+fn eval_shows_baselines_beside_the_classifier_and_its_enhancer() {
+    let place = Place::new();
+    let (net, data, enhancer, json) =
+        (place.at("net.safetensors"), place.at("data"), place.at("enhancer"), place.at("result.json"));
+    let eval = |more: &[&str]| {
+        let given = ["eval", "--classifier", &net, "--clean", &data, "--suite", "fog", "--severities", "1,5"];
+        succeeds(&[given.as_slice(), &["--json", &json], more].concat())
+    };
+    let read = || -> serde_json::Value {
+        serde_json::from_str(&std::fs::read_to_string(place.path("result.json")).unwrap()).unwrap()
+    };
+    let names = ["flip", "ten-crop", "bn-adapt", "tent"];
+    let plain = eval(&["--enhancer", &enhancer]);
+    let (before, all) = (read(), eval(&["--enhancer", &enhancer, "--baselines"]));
+    let heading = all.lines().next().unwrap();
+    let columns = [&["alone", "with dyntta"], names.as_slice()].concat().join(" ");
+    assert_eq!(heading.split_whitespace().collect::<Vec<_>>().join(" "), columns, "{all}");
+    let value = read();
+    assert_eq!(value["version"], 1);
+    for key in ["clean", "corrupted", "without_enhancer"] {
+        assert_eq!(value[key], before[key], "{plain}{all}");
+    }
+    assert!(before.get("baselines").is_none());
+    assert_eq!(value["baselines"].as_object().unwrap().len(), 4);
+    for name in names {
+        let scores = &value["baselines"][name];
+        assert_eq!(scores["clean"]["n"], 8, "{value}");
+        assert!(scores["corrupted"]["by_corruption"]["fog"]["5"].is_f64(), "{value}");
+    }
+    assert_eq!(value["about"]["bn_prior"], 16);
+
+    let some = eval(&["--baselines", "tent,flip", "--bn-prior", "0"]);
+    let heading: Vec<&str> = some.lines().next().unwrap().split_whitespace().collect();
+    assert_eq!(heading, ["alone", "tent", "flip"]);
+    assert_eq!(read()["about"]["baselines"], serde_json::json!(["tent", "flip"]));
+    let unknown = ["eval", "--classifier", &net, "--clean", &data, "--baselines=flip,memo"];
+    fails(&unknown, &["memo", "flip, ten-crop, bn-adapt, tent"]);
+}
+
+#[test]
 fn corrupted_images_on_disk_are_evaluated_by_corruption_and_severity() {
     let place = Place::new();
     for class in ["cat", "dog"] {

@@ -280,6 +280,14 @@ impl Classifier {
         }
     }
 
+    /// The network, unless the classifier is a graph from an ONNX file. It takes images [normalised](Self::normalisation).
+    pub fn network(&self) -> Option<&ClassifierNet> {
+        match &self.net {
+            Net::Module(net) => Some(net),
+            Net::Graph(_) => None,
+        }
+    }
+
     /// Whether images of this size can be classified: an ONNX graph may take one size only.
     ///
     /// # Errors

@@ -24,13 +24,21 @@ pub const LEAKY_RELU: f32 = 0.01;
 /// No activation.
 pub const LINEAR: f32 = 1.0;
 
-/// Whether batch normalisation uses the batch's statistics (and updates the running ones) or the running ones.
+/// Which statistics batch normalisation uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// The batch's statistics.
+    /// The batch's statistics, towards which the running ones are moved.
     Train,
     /// The running statistics.
     Eval,
+    /// The running statistics and the batch's (biased variance) mixed, the running ones left as they are: of a batch of n
+    /// images `prior/(prior + n)` of the former, `n/(prior + n)` of the latter (Schneider et al. 2020, arXiv 2006.16971).
+    /// With 0 the batch's alone, through which gradients flow as in training; mixed ones get no gradient.
+    /// For classifiers: an enhancer takes it for `Eval`.
+    Adapt {
+        /// How many images the running statistics count for.
+        prior: usize,
+    },
     /// The running statistics, in a network that gets no gradients and whose weights have reached their last values:
     /// what can be computed from them once is, at the first pass.
     Frozen,
@@ -262,13 +270,34 @@ impl BatchNorm {
                 let (scale, shift) = self.fold();
                 ops::affine(x, scale, shift, slope)
             }
+            Mode::Adapt { prior: 0 } => {
+                ops::batch_norm(x, self.weight.val(), self.bias.val(), self.epsilon, slope).0
+            }
+            Mode::Adapt { prior } => {
+                let n = x.dims()[0] as f64;
+                let share = prior as f64 / (prior as f64 + n);
+                let (_, mean, variance) =
+                    ops::batch_norm(x.clone(), self.weight.val(), self.bias.val(), self.epsilon, LINEAR);
+                let (running_mean, running_variance) = self.running();
+                let mix = |running: Tensor<1>, batch: Tensor<1>| {
+                    running.mul_scalar(share) + batch.mul_scalar(1.0 - share)
+                };
+                let (scale, shift) = self.fold_of(mix(running_mean, mean), mix(running_variance, variance));
+                ops::affine(x, scale, shift, slope)
+            }
         }
     }
 
     /// The scale and shift that the running statistics amount to.
     pub fn fold(&self) -> (Tensor<1>, Tensor<1>) {
-        let scale = self.weight.val() / self.running_var.value_sync().add_scalar(self.epsilon).sqrt();
-        let shift = self.bias.val() - self.running_mean.value_sync() * scale.clone();
+        let (mean, variance) = self.running();
+        self.fold_of(mean, variance)
+    }
+
+    /// The scale and shift that these statistics amount to.
+    fn fold_of(&self, mean: Tensor<1>, variance: Tensor<1>) -> (Tensor<1>, Tensor<1>) {
+        let scale = self.weight.val() / variance.add_scalar(self.epsilon).sqrt();
+        let shift = self.bias.val() - mean * scale.clone();
         (scale, shift)
     }
 

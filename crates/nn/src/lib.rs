@@ -1,6 +1,7 @@
 //! Networks of dyntta: the control network, the SK-UNet, DynTTA and frozen classifiers, as Burn modules; the weight
 //! files they come from; and the glue that makes native kernels operations of Burn.
 
+pub mod adapt;
 pub mod checkpoint;
 mod cifar_resnet;
 pub mod classifier;

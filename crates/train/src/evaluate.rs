@@ -1,14 +1,16 @@
-//! Accuracy of a classifier behind any number of enhancers, on clean and corrupted images.
+//! Accuracy of a classifier alone, behind enhancers and by the baselines, on clean and corrupted images.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use burn::tensor::Device;
+use burn::tensor::{Device, Tensor};
 use dyntta_corrupt::{Corruption, Severity};
 use dyntta_data::{CorruptedPart, CorruptedSet, Dataset};
+use dyntta_image::Stream;
 use dyntta_nn::{Classifier, Enhancer, Mode};
 
+use crate::baselines::{Baseline, Predictor, Settings};
 use crate::control::{Progress, Stop};
 use crate::error::Error;
 use crate::fit::count_hits;
@@ -59,7 +61,7 @@ impl Score {
     }
 }
 
-/// The scores of one enhancer: clean, and by corruption and severity.
+/// The scores of one contender: clean, and by corruption and severity.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Scores {
     /// On the clean images.
@@ -83,12 +85,38 @@ impl Scores {
 
 /// What an evaluation measured.
 pub struct Evaluation {
-    /// The scores, in the order of the enhancers.
+    /// The scores, in the order of the contenders.
     pub scores: Vec<Scores>,
-    /// How many images each enhancer saw.
+    /// How many images each contender saw.
     pub images: usize,
-    /// Seconds that the networks took, in the order of the enhancers, classifier included.
+    /// Seconds that the networks took, in the order of the contenders, classifier included.
     pub seconds: Vec<f64>,
+}
+
+/// What is put to the test: a way to use the classifier.
+#[derive(Clone, Copy)]
+pub enum Contender<'a> {
+    /// The classifier as it is.
+    Alone,
+    /// Behind an enhancer.
+    Enhanced(&'a Enhancer),
+    /// As a baseline does it.
+    Baseline(&'static Baseline),
+}
+
+/// The classifier, behind an enhancer or not.
+struct Plain<'a> {
+    classifier: &'a Classifier,
+    enhancer: Option<&'a Enhancer>,
+}
+
+impl Predictor for Plain<'_> {
+    fn scores(&mut self, images: Tensor<4>) -> Tensor<2> {
+        self.classifier.forward(match self.enhancer {
+            Some(enhancer) => enhancer.forward(images, Mode::Eval),
+            None => images,
+        })
+    }
 }
 
 struct Cell {
@@ -126,17 +154,55 @@ pub fn evaluate(
     stop: &Stop,
     progress: &mut dyn Progress,
 ) -> Result<Evaluation, Error> {
+    let contenders: Vec<Contender<'_>> =
+        enhancers.iter().map(|e| e.map_or(Contender::Alone, Contender::Enhanced)).collect();
+    compare(classifier, &contenders, Settings::default(), plan, device, stop, progress)
+}
+
+/// Evaluates the contenders on the same images, in batches that are the same for all.
+///
+/// The results do not depend on the batch size or the number of threads beyond rounding, but for baselines that use the
+/// statistics of a batch. Where there is one, the images of each set come in an order drawn from the settings' seed, since
+/// data sets are sorted by class, and the statistics of one class are not those of the set; every set finds each contender as
+/// at the start.
+///
+/// # Errors
+/// An unreadable image, a baseline that cannot run with the classifier, or a request to stop.
+pub fn compare(
+    classifier: &Classifier,
+    contenders: &[Contender<'_>],
+    settings: Settings,
+    plan: Plan,
+    device: &Device,
+    stop: &Stop,
+    progress: &mut dyn Progress,
+) -> Result<Evaluation, Error> {
     let geometry = plan.geometry;
     let (cells, seed) = cells(plan.clean, plan.corrupted);
     let batch_size = plan.batch_size.max(1);
+    let mut predictors = contenders
+        .iter()
+        .map(|contender| match contender {
+            Contender::Alone => Ok(Box::new(Plain { classifier, enhancer: None }) as Box<dyn Predictor>),
+            Contender::Enhanced(enhancer) => {
+                Ok(Box::new(Plain { classifier, enhancer: Some(enhancer) }) as _)
+            }
+            Contender::Baseline(baseline) => baseline.start(classifier, geometry.preset, settings),
+        })
+        .collect::<Result<Vec<_>, Error>>()?;
+    let shuffled = contenders.iter().any(|c| matches!(c, Contender::Baseline(b) if b.batch_statistics));
     progress.begin("evaluating", count(&cells)? as u64, 0);
     let start = |c: usize| -> Result<_, Error> {
         let Some(cell) = cells.get(c) else { return Ok(None) };
-        let batches = eval_batches(cell.images.open()?, geometry, cell.corruption, seed, batch_size);
-        Ok(Some(batches))
+        let images = cell.images.open()?;
+        let mut order: Vec<usize> = (0..images.len()).collect();
+        if shuffled {
+            Stream::new(settings.seed, &["evaluation order"]).shuffle(&mut order);
+        }
+        Ok(Some(eval_batches(images, order, geometry, cell.corruption, seed, batch_size)))
     };
-    let mut hits = vec![vec![Score::default(); cells.len()]; enhancers.len()];
-    let mut seconds = vec![0.0; enhancers.len()];
+    let mut hits = vec![vec![Score::default(); cells.len()]; contenders.len()];
+    let mut seconds = vec![0.0; contenders.len()];
     let mut done = 0;
     let mut next = start(0)?;
     for (c, cell) in cells.iter().enumerate() {
@@ -145,22 +211,19 @@ pub fn evaluate(
         next = start(c + 1)?;
         let note =
             cell.name.as_ref().map_or("clean".to_owned(), |(name, severity)| format!("{name} {severity}"));
+        predictors.iter_mut().for_each(|predictor| predictor.reset());
         for batch in batches {
             stop.check()?;
             let batch = batch?;
             if batch.is_empty() {
                 continue; // all its files are broken and skipped
             }
-            for (e, enhancer) in enhancers.iter().enumerate() {
+            for (p, predictor) in predictors.iter_mut().enumerate() {
                 let started = Instant::now();
-                let images = images(&batch, device);
-                let images = match enhancer {
-                    Some(enhancer) => enhancer.forward(images, Mode::Eval),
-                    None => images,
-                };
-                hits[e][c].hits += count_hits(classifier.forward(images), &batch.labels);
-                hits[e][c].n += batch.len();
-                seconds[e] += started.elapsed().as_secs_f64();
+                let scores = predictor.scores(images(&batch, device));
+                hits[p][c].hits += count_hits(scores, &batch.labels);
+                hits[p][c].n += batch.len();
+                seconds[p] += started.elapsed().as_secs_f64();
             }
             done += batch.len();
             progress.update(done as u64, &note);

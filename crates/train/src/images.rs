@@ -157,15 +157,15 @@ impl TrainingImages {
     }
 }
 
-/// A part of an evaluation: the images of `data` in order, corrupted if asked.
+/// A part of an evaluation: the images of `data` at these indices, corrupted if asked.
 pub(crate) fn eval_batches(
     data: Arc<Dataset>,
+    indices: Vec<usize>,
     geometry: Geometry,
     corruption: Option<(Corruption, Severity)>,
     seed: u64,
     batch_size: usize,
 ) -> Prefetch<Result<Batch, dyntta_data::Error>> {
-    let indices = 0..data.len();
     batches(data, indices, batch_size, WORKERS, move |sample, image| {
         let image = geometry.eval(&image);
         match corruption {

@@ -1,5 +1,6 @@
 //! Training and evaluation of enhancers in front of a frozen classifier.
 
+pub mod baselines;
 pub mod bench;
 mod control;
 pub mod demo;
@@ -17,7 +18,7 @@ mod state;
 
 pub use control::{Progress, Silent, Stop};
 pub use error::Error;
-pub use evaluate::{Corrupted, Evaluation, Plan, Score, Scores, evaluate};
+pub use evaluate::{Contender, Corrupted, Evaluation, Plan, Score, Scores, compare, evaluate};
 pub use fit::{EpochMetrics, METRICS, RunFolder, cross_entropy, fit};
 pub use images::{Geometry, Setting, TrainingImages, images};
 pub use input::{

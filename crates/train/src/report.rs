@@ -23,14 +23,17 @@ fn is_member(of: &str) -> impl Fn(&str) -> bool {
     move |name| names.iter().any(|n| n == name)
 }
 
+/// Severities are shown for so many columns at most: more make lines too long to read.
+const WITH_SEVERITIES: usize = 3;
+
 /// A table of accuracies (1 is all right): a row for the clean images, each corruption and each suite's mean; for every
-/// column the severities and their mean; for all but the first the gain over the first.
+/// column the severities (of up to three columns) and their mean; for all but the first the gain over the first.
 pub fn table(columns: &[Column<'_>]) -> String {
     let severities: BTreeSet<u8> = columns
         .iter()
         .flat_map(|c| c.scores.corrupted.iter().flat_map(|(_, by)| by.keys().copied()))
         .collect();
-    let show = severities.len() > 1;
+    let show = severities.len() > 1 && columns.len() <= WITH_SEVERITIES;
     let mut rows: Vec<(String, Vec<Vec<Option<f64>>>)> = Vec::new();
     if columns.iter().any(|c| c.scores.clean.is_some()) {
         let cells = columns.iter().map(|c| {
@@ -205,8 +208,14 @@ pub fn seen_note(scores: &Scores, setting: Option<Setting>) -> Option<String> {
 
 /// The JSON of `dyntta eval --json`, version 1: the scores behind the enhancer, and the classifier's alone under
 /// `without_enhancer`. `setting` is how the enhancer was trained, as far as it is known; for each suite
-/// `corrupted.seen_in_training` says whether corruptions of it were trained on.
-pub fn eval_json(alone: &Scores, enhanced: Option<(&Scores, Option<Setting>)>, about: Value) -> Value {
+/// `corrupted.seen_in_training` says whether corruptions of it were trained on. The scores of baselines, where there are
+/// any, stand under `baselines` by name.
+pub fn eval_json(
+    alone: &Scores,
+    enhanced: Option<(&Scores, Option<Setting>)>,
+    baselines: &[Column<'_>],
+    about: Value,
+) -> Value {
     let mut out = Map::from_iter([("version".to_owned(), json!(1))]);
     out.append(&mut scores_json(enhanced.map_or(alone, |(scores, _)| scores)));
     if let Some((scores, setting)) = enhanced {
@@ -221,6 +230,11 @@ pub fn eval_json(alone: &Scores, enhanced: Option<(&Scores, Option<Setting>)>, a
             corrupted.insert("seen_in_training".into(), Value::Object(by_suite));
         }
         out.insert("without_enhancer".into(), Value::Object(scores_json(alone)));
+    }
+    if !baselines.is_empty() {
+        let by_name: Map<String, Value> =
+            baselines.iter().map(|b| (b.name.to_owned(), Value::Object(scores_json(b.scores)))).collect();
+        out.insert("baselines".into(), Value::Object(by_name));
     }
     out.insert("about".into(), about);
     Value::Object(out)
@@ -253,14 +267,14 @@ mod tests {
         );
         assert!(note(&all, None).contains("may have been seen"));
         assert_eq!(note(&[], Some(Setting::NonBlind)), "");
-        let json = |setting| eval_json(&scores(&all), Some((&scores(&all), setting)), Value::Null);
+        let json = |setting| eval_json(&scores(&all), Some((&scores(&all), setting)), &[], Value::Null);
         let nonblind = json(Some(Setting::NonBlind));
         assert_eq!(nonblind["setting"], "nonblind");
         assert_eq!(nonblind["corrupted"]["seen_in_training"], json!({ "common15": true, "extra4": false }));
         let blind = json(Some(Setting::Blind));
         assert_eq!(blind["corrupted"]["seen_in_training"], json!({ "common15": false, "extra4": false }));
         assert_eq!(json(None)["corrupted"]["seen_in_training"], json!({ "common15": null, "extra4": null }));
-        let alone = eval_json(&scores(&all), None, Value::Null);
+        let alone = eval_json(&scores(&all), None, &[], Value::Null);
         assert!(alone.get("setting").is_none() && alone["corrupted"].get("seen_in_training").is_none());
     }
 }
