@@ -214,6 +214,29 @@ impl CorruptedSet {
         Ok(Self { parts })
     }
 
+    /// All parts as one data set, whose paths are `corruption/severity/class/file`. `name` is what it is called.
+    ///
+    /// # Errors
+    /// As [`Dataset::open`].
+    pub fn merged(&self, name: &str) -> Result<Dataset, Error> {
+        let mut samples = Vec::new();
+        let mut stores = Vec::new();
+        for (i, part) in self.parts.iter().enumerate() {
+            let set = part.open()?;
+            let prefix = format!("{}/{}/", part.corruption, part.severity);
+            samples.extend(set.samples.into_iter().map(|sample| Sample {
+                path: format!("{prefix}{}", sample.path),
+                class: sample.class,
+                place: Place::Part { part: i as u32, place: Box::new(sample.place) },
+            }));
+            stores.push((prefix, set.store));
+        }
+        let store = Arc::new(Store { bytes: Bytes::Parts(stores), encoding: Encoding::ImageFile });
+        let skipped = self.parts.iter().find_map(|part| part.skipped.clone());
+        let (classes, name) = (self.classes().to_vec(), name.to_owned());
+        Ok(Dataset { classes, samples, ignored: 0, name, layout: "corrupted set", store, skipped })
+    }
+
     /// The class names, the same in every part.
     pub fn classes(&self) -> &[String] {
         self.parts.first().map_or(&[], |part| &part.classes)

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use dyntta_image::Rgb8;
 
@@ -15,6 +16,8 @@ pub(crate) enum Place {
     File,
     /// A stretch of one of the store's files, or of its memory (`file` 0).
     Span { file: u32, offset: u64, len: u64 },
+    /// In another store, one of this one's parts.
+    Part { part: u32, place: Box<Place> },
 }
 
 /// The bytes behind a data set, shared by all its subsets.
@@ -28,7 +31,12 @@ pub(crate) struct Store {
 pub(crate) enum Bytes {
     Folder(PathBuf),
     Files(Vec<Archive>),
-    Memory { name: String, data: Vec<u8> },
+    Memory {
+        name: String,
+        data: Vec<u8>,
+    },
+    /// Other stores, each with what stands before its own paths.
+    Parts(Vec<(String, Arc<Store>)>),
 }
 
 /// What an image's bytes mean.
@@ -126,7 +134,13 @@ impl Store {
             (Bytes::Memory { name, data }, Place::Span { offset, len, .. }) => {
                 self.decode(&data[*offset as usize..(*offset + *len) as usize], || format!("{name}:{path}"))
             }
+            (Bytes::Parts(parts), Place::Part { part, place }) => {
+                let (prefix, store) = &parts[*part as usize];
+                store.load(path.strip_prefix(prefix.as_str()).unwrap_or(path), place)
+            }
             (_, Place::File) => unreachable!("only a folder has files of their own"),
+            (_, Place::Span { .. }) => unreachable!("parts have no bytes of their own"),
+            (_, Place::Part { .. }) => unreachable!("only parts are in parts"),
         }
     }
 

@@ -64,7 +64,7 @@ pub(crate) fn index(paths: &[PathBuf], keep: &dyn Fn(&str) -> bool) -> Result<In
     if let Some(pair) = all.images.windows(2).find(|pair| pair[0].0 == pair[1].0) {
         let path = |place: &Place| match place {
             Place::Span { file, .. } => all.archives[*file as usize].path.display().to_string(),
-            Place::File => String::new(),
+            Place::File | Place::Part { .. } => String::new(),
         };
         let found = format!("{} in {} too", pair[0].0, path(&pair[0].1));
         return Err(Error::layout(path(&pair[1].1), "every path in one shard", found));

@@ -34,6 +34,20 @@ fn check(set: &CorruptedSet) {
         assert_eq!(paths, ["auk/x.png", "owl/x.png"]);
         assert_eq!(part.open().unwrap().load(1).unwrap().data, vec![level + 1; 18]);
     }
+    let merged = set.merged("all").unwrap();
+    let found: Vec<(&str, usize, u8)> = (0..merged.len())
+        .map(|i| (merged.samples[i].path.as_str(), merged.samples[i].class, merged.load(i).unwrap().data[0]))
+        .collect();
+    let expected = [
+        ("fog/2/auk/x.png", 0, 10),
+        ("fog/2/owl/x.png", 1, 11),
+        ("fog/10/auk/x.png", 0, 20),
+        ("fog/10/owl/x.png", 1, 21),
+        ("snow/1/auk/x.png", 0, 30),
+        ("snow/1/owl/x.png", 1, 31),
+    ];
+    assert_eq!(found, expected);
+    assert_eq!(merged.classes, ["auk", "owl"]);
 }
 
 fn tar_of(top: &str, files: &[(String, Vec<u8>)]) -> Vec<u8> {
