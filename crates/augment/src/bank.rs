@@ -72,7 +72,7 @@ fn single(image: &mut Rgb8, name: &str, raw: f32) {
 }
 
 /// The op at `slot` alone.
-fn alone(image: &mut Rgb8, bank: &Bank, slot: usize, raw: f32) {
+pub(crate) fn alone(image: &mut Rgb8, bank: &Bank, slot: usize, raw: f32) {
     let (mut raws, mut weights) = (vec![0.0; bank.len()], vec![0.0; bank.len()]);
     (raws[slot], weights[slot]) = (raw, 1.0);
     let (h, w) = (image.height, image.width);

@@ -1,4 +1,6 @@
-/// What can be wrong with the name of an augmentation.
+use std::path::PathBuf;
+
+/// What can be wrong with the name of an augmentation or a policy.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -9,6 +11,24 @@ pub enum Error {
         name: String,
         /// All operations' names, separated by commas.
         known: String,
+    },
+    /// A policy's file cannot be read.
+    #[error("{}: {reason}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        reason: String,
+    },
+    /// A policy's file is not what it should be.
+    #[error("{}:{line}: {message}", path.display())]
+    Policy {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// The key, what was expected and what was found.
+        message: String,
     },
     /// No fixed augmentation has this name.
     #[error("no augmentation is called {name:?}; there are {known}")]
