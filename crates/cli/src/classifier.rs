@@ -12,7 +12,7 @@ use dyntta_nn::{Arch, Classifier, Normalisation, weights};
 use dyntta_train::{Stop, metadata, usual, usual_name};
 use serde_json::{Value, json};
 
-use crate::{eval, preprocessing};
+use crate::{eval, preprocessing, retrain};
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -24,6 +24,8 @@ pub struct Args {
 enum Command {
     /// What a classifier's file holds, and what would be fed to it.
     Info(Box<InfoArgs>),
+    /// Train a classifier, from scratch or from weights.
+    Train(Box<retrain::TrainArgs>),
     /// Measure a classifier: `dyntta eval` under another name.
     Eval(Box<eval::Args>),
 }
@@ -46,6 +48,7 @@ struct InfoArgs {
 pub fn run(args: Args, stop: &Stop) -> Result<()> {
     match args.command {
         Command::Info(args) => info(&args),
+        Command::Train(args) => retrain::train(&args, stop),
         Command::Eval(args) => eval::run(*args, stop),
     }
 }

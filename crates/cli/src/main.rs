@@ -7,9 +7,13 @@ mod corrupt;
 mod data;
 mod demo;
 mod enhance;
+mod estimate;
 mod eval;
+mod experiment;
 mod preprocessing;
 mod progress;
+mod recipe;
+mod retrain;
 mod train;
 
 use std::process::ExitCode;
@@ -39,8 +43,15 @@ enum Command {
     Enhance(enhance::Args),
     /// Look into data sets.
     Data(data::Args),
-    /// Look into classifiers.
+    /// Look into classifiers, train them, measure them.
     Classifier(classifier::Args),
+    /// Estimate which augmentations a shifted domain asks for: a policy to retrain with.
+    Estimate(Box<estimate::Args>),
+    /// Retrain a classifier with an augmentation policy: an estimated one, or one of the usual ones.
+    Retrain(Box<retrain::RetrainArgs>),
+    /// The paper's experiment on estimated augmentations: a classifier alone, behind DynTTA, retrained with each policy, and
+    /// both together, over shifted domains.
+    Experiment(Box<experiment::Args>),
     /// Time this machine: enhancing, a training step, the corruptions.
     Bench(bench::Args),
 }
@@ -66,6 +77,9 @@ fn main() -> ExitCode {
         Command::Enhance(args) => enhance::run(args, &stop),
         Command::Data(args) => data::run(args, &stop),
         Command::Classifier(args) => classifier::run(args, &stop),
+        Command::Estimate(args) => estimate::run(&args, &stop),
+        Command::Retrain(args) => retrain::run(&args, &stop),
+        Command::Experiment(args) => experiment::run(*args, &stop),
         Command::Bench(args) => bench::run(args, &stop),
     });
     match result {

@@ -6,10 +6,11 @@ use std::time::Instant;
 use anyhow::{Result, bail};
 use clap::ValueEnum;
 use dyntta_nn::checkpoint::{Method, WEIGHTS};
-use dyntta_train::{OptimizerKind, Schedule, Setting, Stop, TrainSettings, train_enhancer};
+use dyntta_train::{Setting, Stop, TrainSettings, train_enhancer};
 
 use crate::preprocessing::{self, OnErrorArg};
 use crate::progress::{self, clock, peak_mib};
+use crate::recipe;
 
 #[derive(Clone, Copy, ValueEnum)]
 enum MethodArg {
@@ -17,30 +18,6 @@ enum MethodArg {
     Dyntta,
     /// The SK-UNet alone.
     Urie,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum SettingArg {
-    /// Training images go through the fifteen common corruptions.
-    Nonblind,
-    /// Training images go through AugMix, so that no corruption is known.
-    Blind,
-    /// Training images stay clean.
-    Clean,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum OptimizerArg {
-    Sgd,
-    Adam,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum ScheduleArg {
-    Constant,
-    Cosine,
-    /// Halved every 10 epochs.
-    Step,
 }
 
 #[derive(clap::Args)]
@@ -58,42 +35,19 @@ pub struct Args {
     /// Which enhancer [default: dyntta]
     #[arg(long, value_enum)]
     method: Option<MethodArg>,
-    /// What the training images go through [default: nonblind]
-    #[arg(long, value_enum)]
-    setting: Option<SettingArg>,
+    /// What the training images go through: nonblind (the fifteen common corruptions and none), blind (AugMix, so that no
+    /// corruption is known), clean (nothing), common15 (the fifteen alone), or a corruption and its severity such as fog:3
+    /// [default: nonblind]
+    #[arg(long, value_name = "S")]
+    setting: Option<Setting>,
     /// Folder for checkpoint, config, metrics and state
     #[arg(long, value_name = "RUN")]
     out: PathBuf,
     /// imagenet (224 px, the paper's recipe) or cifar (32 px, Adam) [default: imagenet]
     #[arg(long)]
     preset: Option<String>,
-    /// Passes over the data [default: 60; cifar: 10]
-    #[arg(long)]
-    epochs: Option<usize>,
-    /// Images a step [default: 64]
-    #[arg(long)]
-    batch_size: Option<usize>,
-    /// Learning rate at the start [default: 1e-4, URIE 1e-3; cifar: 1e-3]
-    #[arg(long)]
-    lr: Option<f64>,
-    /// [default: sgd; cifar: adam]
-    #[arg(long, value_enum)]
-    optimizer: Option<OptimizerArg>,
-    /// How the learning rate changes [default: step; cifar: cosine]
-    #[arg(long, value_enum)]
-    schedule: Option<ScheduleArg>,
-    /// L2 weight decay [default: 1e-3; cifar: 0]
-    #[arg(long)]
-    weight_decay: Option<f64>,
-    /// Momentum of SGD [default: 0.9]
-    #[arg(long)]
-    momentum: Option<f64>,
-    /// Limit on the gradient's global norm, 0 for none [default: none; cifar: 1]
-    #[arg(long)]
-    clip: Option<f64>,
-    /// Names every random stream of the run [default: 0]
-    #[arg(long)]
-    seed: Option<u64>,
+    #[command(flatten)]
+    recipe: recipe::Args,
     /// Train on N images only, as many of each class
     #[arg(long, value_name = "N")]
     limit: Option<usize>,
@@ -146,33 +100,22 @@ impl Args {
                 MethodArg::Dyntta => Method::Dyntta,
                 MethodArg::Urie => Method::Urie,
             }),
-            setting: self.setting.map(|s| match s {
-                SettingArg::Nonblind => Setting::NonBlind,
-                SettingArg::Blind => Setting::Blind,
-                SettingArg::Clean => Setting::Clean,
-            }),
+            setting: self.setting,
             preset: self.preset.clone(),
             limit: self.limit,
             urie: self.urie.clone(),
             control_weights: self.control_weights.clone(),
             control_size: self.control_size,
             bank: self.bank.clone(),
-            epochs: self.epochs,
-            batch_size: self.batch_size,
-            optimizer: self.optimizer.map(|o| match o {
-                OptimizerArg::Sgd => OptimizerKind::Sgd,
-                OptimizerArg::Adam => OptimizerKind::Adam,
-            }),
-            lr: self.lr,
-            schedule: self.schedule.map(|s| match s {
-                ScheduleArg::Constant => Schedule::Constant,
-                ScheduleArg::Cosine => Schedule::Cosine,
-                ScheduleArg::Step => Schedule::Step,
-            }),
-            weight_decay: self.weight_decay,
-            momentum: self.momentum,
-            clip: self.clip,
-            seed: self.seed,
+            epochs: self.recipe.epochs,
+            batch_size: self.recipe.batch_size,
+            optimizer: self.recipe.optimizer(),
+            lr: self.recipe.lr,
+            schedule: self.recipe.schedule(),
+            weight_decay: self.recipe.weight_decay,
+            momentum: self.recipe.momentum,
+            clip: self.recipe.clip,
+            seed: self.recipe.seed,
         }
     }
 }

@@ -47,6 +47,7 @@ pub fn step(size: usize, batch: usize, runs: usize) -> StepTimes {
         momentum: 0.9,
         clip_norm: None,
         label_smoothing: 0.0,
+        ema: None,
         seed: 0,
     };
     let mut optimizer = recipe.optimizer();

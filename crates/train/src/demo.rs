@@ -17,11 +17,12 @@ use crate::control::{Progress, Stop};
 use crate::error::Error;
 use crate::evaluate::{Corrupted, Plan, evaluate};
 use crate::fit::{RunFolder, fit, predictions};
-use crate::images::{Geometry, Setting, TrainingImages};
+use crate::images::{Geometry, TrainingImages};
 use crate::picture::{self, Row, Tile};
 use crate::recipe::{OptimizerKind, Recipe, Schedule};
 use crate::report::{Column, scores_json, table};
 use crate::run::{SETTINGS, TrainSettings, train_on};
+use crate::setting::Setting;
 use crate::state;
 
 const SIZE: usize = 28;
@@ -169,10 +170,11 @@ fn classifier(
         momentum: 0.0,
         clip_norm: None,
         label_smoothing: 0.0,
+        ema: None,
         seed,
     };
     let net = ClassifierNet::new(&Init::new("classifier", seed, &autodiff), ARCH, train.classes.len());
-    let images = TrainingImages::new(train.clone(), GEOMETRY, Setting::Clean);
+    let images = TrainingImages::new(train.clone(), GEOMETRY, Setting::Clean.treatment(GEOMETRY.preset));
     let fingerprint = json!({ "images": train.len(), "recipe": recipe }).to_string();
     let (net, _) = fit(
         net,
@@ -186,7 +188,8 @@ fn classifier(
             fingerprint,
             export: &|net: &ClassifierNet| {
                 let path = folder.join("classifier.safetensors");
-                Ok(weights::write(&path, &weights::state_dict(net), Default::default())?)
+                weights::write(&path, &weights::state_dict(net), Default::default())?;
+                Ok(None)
             },
         }),
         stop,

@@ -13,6 +13,9 @@ pub enum Error {
     /// An image.
     #[error(transparent)]
     Image(#[from] dyntta_image::Error),
+    /// An augmentation or policy.
+    #[error(transparent)]
+    Augmentation(#[from] dyntta_augment::Error),
     /// A corruption or suite.
     #[error(transparent)]
     Corruption(#[from] dyntta_corrupt::Error),

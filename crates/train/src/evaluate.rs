@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use burn::tensor::{Device, Tensor};
-use dyntta_corrupt::{Corruption, Severity};
+use dyntta_corrupt::{Corruption, Severity, corrupt};
 use dyntta_data::{CorruptedPart, CorruptedSet, Dataset};
-use dyntta_image::Stream;
+use dyntta_image::{Rgb8, Stream};
 use dyntta_nn::{Classifier, Enhancer, Mode};
+use serde::{Deserialize, Serialize};
 
 use crate::baselines::{Baseline, Predictor, Settings};
 use crate::control::{Progress, Stop};
@@ -46,7 +47,7 @@ pub struct Plan {
 }
 
 /// How many images of a set were classified right.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Score {
     /// Right ones.
     pub hits: usize,
@@ -199,7 +200,14 @@ pub fn compare(
         if shuffled {
             Stream::new(settings.seed, &["evaluation order"]).shuffle(&mut order);
         }
-        Ok(Some(eval_batches(images, order, geometry, cell.corruption, seed, batch_size)))
+        let corruption = cell.corruption;
+        let change = move |image: Rgb8, path: &str| match corruption {
+            Some((corruption, severity)) => {
+                corrupt(&image, corruption, geometry.preset, severity, seed, path)
+            }
+            None => image,
+        };
+        Ok(Some(eval_batches(images, order, geometry, change, batch_size)))
     };
     let mut hits = vec![vec![Score::default(); cells.len()]; contenders.len()];
     let mut seconds = vec![0.0; contenders.len()];

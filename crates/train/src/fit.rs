@@ -6,12 +6,13 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use burn::module::Module;
-use burn::optim::GradientsParams;
+use burn::optim::{GradientsParams, ModuleOptimizer};
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use dyntta_data::Batch;
 use serde::Serialize;
 
+use crate::average;
 use crate::control::{Progress, Stop};
 use crate::error::Error;
 use crate::images::{TrainingImages, images};
@@ -33,8 +34,8 @@ pub struct RunFolder<'a, M> {
     pub resume: bool,
     /// A digest of all settings that must not change between the parts of a run.
     pub fingerprint: String,
-    /// Exports the model at the end of every epoch.
-    pub export: &'a dyn Fn(&M) -> Result<(), Error>,
+    /// Exports the model at the end of every epoch, and measures it if it can: the accuracy on images it isn't trained on.
+    pub export: &'a dyn Fn(&M) -> Result<Option<f64>, Error>,
 }
 
 /// How an epoch went.
@@ -50,6 +51,9 @@ pub struct EpochMetrics {
     pub seconds: f64,
     /// Images trained on.
     pub images: usize,
+    /// The accuracy on images that it isn't trained on, where it was measured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub validation: Option<f64>,
 }
 
 #[derive(Serialize)]
@@ -60,6 +64,8 @@ enum Line<'a> {
 }
 
 /// Trains `model` so that `logits(model, images)` gives the labels' classes; `images` is `[n, 3, h, w]` in `0..=1`.
+///
+/// With [`Recipe::ema`] what comes out, and what is exported, is the average of the weights.
 ///
 /// The result depends on the recipe, the data and the initial weights alone: not on the number of threads, and not on
 /// how often the run was stopped and resumed.
@@ -79,6 +85,7 @@ pub fn fit<M: Module>(
     let steps = data.steps(recipe.batch_size);
     let total = steps * recipe.epochs;
     let mut model = model;
+    let mut average = recipe.ema.map(|_| model.valid());
     let mut optimizer = recipe.optimizer();
     let mut at = Position::default();
     let mut metrics = None;
@@ -87,7 +94,7 @@ pub fn fit<M: Module>(
         if folder.resume {
             let path = folder.path.join(state::FILE);
             let saved;
-            (model, optimizer, saved) = state::load(&path, model, optimizer)?;
+            (model, average, optimizer, saved) = state::load(&path, model, average, optimizer)?;
             if saved.fingerprint != at.fingerprint {
                 let message = differences(&saved.fingerprint, &at.fingerprint);
                 return Err(Error::Resume { path: folder.path.clone(), message });
@@ -104,16 +111,10 @@ pub fn fit<M: Module>(
         let mut started = Instant::now();
         while at.step < steps {
             if stop.requested() {
-                return Err(Error::Interrupted(match &folder {
-                    Some(folder) => {
-                        state::save(&folder.path.join(state::FILE), &model, &optimizer, &at)?;
-                        Some(format!(
-                            "the run is saved in {}: continue it with --resume",
-                            folder.path.display()
-                        ))
-                    }
-                    None => None,
-                }));
+                return Err(match &folder {
+                    Some(folder) => interrupted(folder, &model, average.as_ref(), &optimizer, &at)?,
+                    None => Error::Interrupted(None),
+                });
             }
             let batch = batches.next().expect("an epoch has all its batches")?;
             if batch.is_empty() {
@@ -126,6 +127,10 @@ pub fn fit<M: Module>(
                 return Err(non_finite(step.loss, &at, lr, recipe, folder.as_ref()));
             }
             model = optimizer.step(lr, model, step.gradients);
+            if let Some(decay) = recipe.ema {
+                let before = average.take().expect("there is one with `ema`");
+                average = Some(average::update(before, &model, decay, at.epoch * steps + at.step));
+            }
             at.loss_sum += step.loss * step.images as f64;
             at.hits += step.hits;
             at.images += step.images;
@@ -159,13 +164,22 @@ pub fn fit<M: Module>(
                 && due
                 && at.step < steps
             {
-                state::save(&folder.path.join(state::FILE), &model, &optimizer, &at)?;
+                state::save(&folder.path.join(state::FILE), &model, average.as_ref(), &optimizer, &at)?;
                 last_save = Instant::now();
             }
         }
         if at.images == 0 {
             return Err(Error::setting("on-error", "an image that can be read", "none in a whole epoch"));
         }
+        let validation = match &folder {
+            Some(folder) => match (folder.export)(average.as_ref().unwrap_or(&model)) {
+                Err(Error::Interrupted(_)) => {
+                    return Err(interrupted(folder, &model, average.as_ref(), &optimizer, &at)?);
+                }
+                measured => measured?,
+            },
+            None => None,
+        };
         let n = at.images as f64;
         let epoch = EpochMetrics {
             epoch: at.epoch + 1,
@@ -173,6 +187,7 @@ pub fn fit<M: Module>(
             accuracy: at.hits as f64 / n,
             seconds: at.seconds,
             images: at.images,
+            validation,
         };
         history.push(epoch);
         at = Position { epoch: at.epoch + 1, fingerprint: at.fingerprint, ..Position::default() };
@@ -180,16 +195,33 @@ pub fn fit<M: Module>(
             metrics.write(&Line::Epoch(&epoch))?;
         }
         if let Some(folder) = &folder {
-            (folder.export)(&model)?;
-            state::save(&folder.path.join(state::FILE), &model, &optimizer, &at)?;
+            state::save(&folder.path.join(state::FILE), &model, average.as_ref(), &optimizer, &at)?;
             last_save = Instant::now();
         }
     }
     progress.end(&history.last().map_or_else(
         || "already complete".to_owned(),
-        |e| format!("loss {:.3} · accuracy {:.1} % in the last epoch", e.loss, 100.0 * e.accuracy),
+        |e| {
+            let validation =
+                e.validation.map_or(String::new(), |v| format!(" · validation {:.1} %", 100.0 * v));
+            let accuracy = 100.0 * e.accuracy;
+            format!("loss {:.3} · accuracy {accuracy:.1} % in the last epoch{validation}", e.loss)
+        },
     ));
-    Ok((model, history))
+    Ok((average.unwrap_or(model), history))
+}
+
+/// Saves the state of a run that is to stop, and says how it goes on.
+fn interrupted<M: Module>(
+    folder: &RunFolder<'_, M>,
+    model: &M,
+    average: Option<&M>,
+    optimizer: &ModuleOptimizer,
+    at: &Position,
+) -> Result<Error, Error> {
+    state::save(&folder.path.join(state::FILE), model, average, optimizer, at)?;
+    let how = format!("the run is saved in {}: continue it with --resume", folder.path.display());
+    Ok(Error::Interrupted(Some(how)))
 }
 
 fn non_finite<M>(

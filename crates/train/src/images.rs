@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use dyntta_augment::AugMix;
-use dyntta_corrupt::{Corruption, Preset, Severity, suite};
+use dyntta_corrupt::Preset;
 use dyntta_data::preprocessing::Fit;
 use dyntta_data::{Batch, Dataset, Prefetch, batches};
 use dyntta_image::{Rgb8, Stream, crop, flip_horizontal, random_resized_crop, resize};
-use serde::{Deserialize, Serialize};
 
 use crate::recipe::Recipe;
+use crate::setting::Setting;
 
 /// Threads that read, decode and corrupt while the networks compute.
 pub(crate) const WORKERS: usize = 2;
@@ -60,36 +60,20 @@ impl Geometry {
     }
 }
 
-/// What the training images go through.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Setting {
-    /// Nothing beyond the geometry.
-    Clean,
-    /// With probability 15/16 one of the fifteen common corruptions at a random severity.
-    NonBlind,
-    /// [`AugMix`]: none of the corruptions is known in training.
-    Blind,
-}
+/// What is done to a training image after its geometry; all that is random is drawn from the stream.
+pub type Treatment = Arc<dyn Fn(Rgb8, &mut Stream) -> Rgb8 + Send + Sync>;
 
 impl Setting {
-    /// The corruptions that training images go through.
-    pub fn corruptions(self) -> Vec<Corruption> {
-        match self {
-            Self::NonBlind => suite("common15").expect("the suite exists"),
-            Self::Clean | Self::Blind => Vec::new(),
-        }
-    }
-
-    /// The setting that a checkpoint's config names in its settings of the training run, if it names one.
-    pub fn of_run(training: &serde_json::Value) -> Option<Self> {
-        Self::deserialize(&training["setting"]).ok()
-    }
-}
-
-impl std::fmt::Display for Setting {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.serialize(f)
+    /// What an enhancer's training images go through at this preset.
+    pub fn treatment(self, preset: Preset) -> Treatment {
+        let augmix = AugMix::default();
+        Arc::new(move |image, stream| match self {
+            Self::Blind => augmix.apply(&image, stream),
+            _ => match self.draw(stream) {
+                Some((corruption, severity)) => corruption.apply(&image, preset, severity, stream),
+                None => image,
+            },
+        })
     }
 }
 
@@ -98,7 +82,8 @@ impl std::fmt::Display for Setting {
 pub struct TrainingImages {
     data: Arc<Dataset>,
     geometry: Geometry,
-    setting: Setting,
+    shifts: bool,
+    treatment: Treatment,
 }
 
 impl TrainingImages {
@@ -106,9 +91,16 @@ impl TrainingImages {
     ///
     /// # Panics
     /// If `data` is empty.
-    pub fn new(data: Dataset, geometry: Geometry, setting: Setting) -> Self {
+    pub fn new(data: Dataset, geometry: Geometry, treatment: Treatment) -> Self {
         assert!(!data.is_empty(), "a data set has at least one image");
-        Self { data: Arc::new(data), geometry, setting }
+        Self { data: Arc::new(data), geometry, shifts: false, treatment }
+    }
+
+    /// The same with whole images shifted by up to an eighth of a side each way, black where they end (CIFAR's usual
+    /// crop of 32 pixels out of 40): what classifiers are trained with. Cropped ones move already.
+    #[must_use]
+    pub fn shifting(self) -> Self {
+        Self { shifts: self.geometry.preset == Preset::Cifar, ..self }
     }
 
     /// The data set.
@@ -129,50 +121,85 @@ impl TrainingImages {
         first: usize,
         recipe: &Recipe,
     ) -> Prefetch<Result<Batch, dyntta_data::Error>> {
-        let (seed, geometry, setting) = (recipe.seed, self.geometry, self.setting);
+        let (seed, geometry, shifts, treatment) =
+            (recipe.seed, self.geometry, self.shifts, self.treatment.clone());
         let name = epoch.to_string();
         let mut order: Vec<usize> = (0..self.data.len()).collect();
         Stream::new(seed, &["order", &name]).shuffle(&mut order);
         let size = recipe.batch_size.min(order.len());
         order.truncate(size * self.steps(recipe.batch_size));
         order.drain(..size * first);
-        let corruptions = setting.corruptions();
-        let augmix = AugMix::default();
         batches(self.data.clone(), order, size, WORKERS, move |sample, image| {
             let mut stream = Stream::new(seed, &["train", &name, &sample.path]);
-            let image = geometry.train(&image, &mut stream);
-            match setting {
-                Setting::Clean => image,
-                Setting::NonBlind => {
-                    // Sixteen equal chances: fifteen corruptions and none.
-                    let Some(corruption) = corruptions.get(stream.below(corruptions.len() + 1)) else {
-                        return image;
-                    };
-                    let severity = Severity::ALL[stream.below(Severity::ALL.len())];
-                    corruption.apply(&image, geometry.preset, severity, &mut stream)
-                }
-                Setting::Blind => augmix.apply(&image, &mut stream),
+            let mut image = geometry.train(&image, &mut stream);
+            if shifts {
+                image = shift(&image, &mut stream);
             }
+            treatment(image, &mut stream)
         })
     }
 }
 
-/// A part of an evaluation: the images of `data` at these indices, corrupted if asked.
+/// The image moved by up to an eighth of its width and height each way, every whole number of pixels equally likely.
+fn shift(image: &Rgb8, stream: &mut Stream) -> Rgb8 {
+    let (w, h) = (image.width, image.height);
+    let (left, top) = (stream.below(w / 8 * 2 + 1), stream.below(h / 8 * 2 + 1));
+    let mut out = Rgb8::black(w, h);
+    // Pixel (x, y) of the result is (x + left - w/8, y + top - h/8) of the image.
+    let span = |offset: usize, extent: usize| {
+        let edge = extent / 8;
+        (edge.saturating_sub(offset), extent - offset.saturating_sub(edge), offset.saturating_sub(edge))
+    };
+    let ((x0, x1, from_x), (y0, y1, from_y)) = (span(left, w), span(top, h));
+    for (row, y) in (y0..y1).enumerate() {
+        let to = (y * w + x0) * 3;
+        let from = ((from_y + row) * w + from_x) * 3;
+        let length = (x1 - x0) * 3;
+        out.data[to..to + length].copy_from_slice(&image.data[from..from + length]);
+    }
+    out
+}
+
+/// A part of an evaluation: the images of `data` at these indices, each changed by `change`, which also gets its path.
 pub(crate) fn eval_batches(
     data: Arc<Dataset>,
     indices: Vec<usize>,
     geometry: Geometry,
-    corruption: Option<(Corruption, Severity)>,
-    seed: u64,
+    change: impl Fn(Rgb8, &str) -> Rgb8 + Send + Sync + 'static,
     batch_size: usize,
 ) -> Prefetch<Result<Batch, dyntta_data::Error>> {
     batches(data, indices, batch_size, WORKERS, move |sample, image| {
-        let image = geometry.eval(&image);
-        match corruption {
-            Some((corruption, severity)) => {
-                dyntta_corrupt::corrupt(&image, corruption, geometry.preset, severity, seed, &sample.path)
-            }
-            None => image,
-        }
+        change(geometry.eval(&image), &sample.path)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shift_moves_every_pixel_alike_and_all_offsets_occur() {
+        let (w, h) = (16, 8);
+        let image = Rgb8::new(w, h, (0..w * h * 3).map(|v| (v % 251) as u8 + 1).collect());
+        let at = |image: &Rgb8, x: usize, y: usize| image.data[(y * w + x) * 3];
+        let mut seen = std::collections::BTreeSet::new();
+        for i in 0..400 {
+            let stream = Stream::new(0, &[&i.to_string()]);
+            let mut draws = stream.clone();
+            let (dx, dy) = (draws.below(5) as isize - 2, draws.below(3) as isize - 1);
+            let out = shift(&image, &mut stream.clone());
+            for y in 0..h {
+                for x in 0..w {
+                    let (u, v) = (x as isize + dx, y as isize + dy);
+                    let inside = (0..w as isize).contains(&u) && (0..h as isize).contains(&v);
+                    let expected = if inside { at(&image, u as usize, v as usize) } else { 0 };
+                    assert_eq!(at(&out, x, y), expected, "{dx} {dy} at {x} {y}");
+                }
+            }
+            seen.insert((dx, dy));
+        }
+        assert_eq!(seen.len(), 15);
+        let dot = Rgb8::new(1, 1, vec![9; 3]);
+        assert_eq!(shift(&dot, &mut Stream::new(0, &[])), dot);
+    }
 }

@@ -1,11 +1,17 @@
 //! Training and evaluation of enhancers in front of a frozen classifier.
 
+mod augmentation;
+mod average;
 pub mod baselines;
 pub mod bench;
+mod classifier;
 mod control;
 pub mod demo;
 mod error;
+mod estimate;
+mod estimate_run;
 mod evaluate;
+pub mod experiment;
 mod fit;
 mod images;
 mod input;
@@ -14,16 +20,25 @@ pub mod picture;
 mod recipe;
 pub mod report;
 mod run;
+mod setting;
 mod state;
 
+pub use augmentation::{Augmentation, Style, TOP_K};
+pub use classifier::{
+    CLASSIFIER, ClassifierSettings, ClassifierSummary, ResolvedClassifier, train_classifier,
+    train_classifier_on,
+};
 pub use control::{Progress, Silent, Stop};
 pub use error::Error;
+pub use estimate::{Decisions, decide};
+pub use estimate_run::{EstimateSettings, estimate, read_off};
 pub use evaluate::{Contender, Corrupted, Evaluation, Plan, Score, Scores, compare, evaluate};
 pub use fit::{EpochMetrics, METRICS, RunFolder, cross_entropy, fit};
-pub use images::{Geometry, Setting, TrainingImages, images};
+pub use images::{Geometry, TrainingImages, Treatment, images};
 pub use input::{
     OnError, check_class_count, check_classes, metadata, named, normalisation, report_skipped, usual,
     usual_name,
 };
 pub use recipe::{OptimizerKind, Recipe, Schedule};
 pub use run::{Resolved, SETTINGS, TrainSettings, TrainSummary, train_enhancer, train_on};
+pub use setting::{Setting, shifted};

@@ -11,11 +11,13 @@ use dyntta_nn::ops::optimizer::{adam_step, sgd_step};
 const BETAS: (f64, f64) = (0.9, 0.999);
 const EPSILON: f64 = 1e-8;
 
-/// Adam with β = (0.9, 0.999), ε = 1e-8 and L2 weight decay. It does what [`burn::optim::Adam`] does with these
+/// Adam with β = (0.9, 0.999), ε = 1e-8 and L2 weight decay, or AdamW. It does what [`burn::optim::Adam`] does with these
 /// constants, in one parallel pass over a parameter instead of a dozen.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Adam {
     pub weight_decay: f64,
+    /// AdamW: the decay is taken off the weights, not put into the gradient.
+    pub decoupled: bool,
 }
 
 impl Optimizer for Adam {
@@ -32,7 +34,11 @@ impl Optimizer for Adam {
             Some(AdamState { momentum }) => (momentum.time + 1, momentum.moment_1, momentum.moment_2),
             None => (1, tensor.zeros_like(), tensor.zeros_like()),
         };
-        let step = AdamStep::new(time, lr, BETAS, EPSILON, self.weight_decay);
+        let (decay, tensor) = match self.decoupled {
+            false => (self.weight_decay, tensor),
+            true => (0.0, tensor.mul_scalar(1.0 - lr * self.weight_decay)),
+        };
+        let step = AdamStep::new(time, lr, BETAS, EPSILON, decay);
         let parts = [tensor, mean, square];
         let [tensor, mean, square] =
             if is_native(&grad) { adam_step(step, grad, parts) } else { composed(step, grad, parts) };
@@ -154,7 +160,7 @@ mod tests {
             Tensor::<2>::from_data(TensorData::new(v, [5, 7]), &device)
         };
         let decay = 0.01;
-        let ours = Adam { weight_decay: decay };
+        let ours = Adam { weight_decay: decay, decoupled: false };
         let theirs = AdamConfig::new()
             .with_epsilon(EPSILON as f32)
             .with_weight_decay(Some(WeightDecayConfig::new(decay as f32)))
@@ -171,5 +177,20 @@ mod tests {
         for ((a, b), c) in values(&a).iter().zip(values(&b)).zip(values(&c[0])) {
             assert!((a - b).abs() < 1e-5 && (a - c).abs() < 1e-6, "{a}, Burn {b}, composed {c}");
         }
+    }
+
+    #[test]
+    fn adamw_takes_its_decay_off_the_weights() {
+        let device = Device::flex();
+        let at = |v: f32| Tensor::<2>::from_data(TensorData::new(vec![v; 6], [2, 3]), &device);
+        let (lr, decay) = (0.01, 0.1);
+        let with = |weight_decay| Adam { weight_decay, decoupled: true };
+        // No gradient: what is left is the decay.
+        let (p, _) = with(decay).step(lr, at(2.0), at(0.0), None);
+        assert!(values(&p).iter().all(|v| (v - 2.0 * (1.0 - 0.001)).abs() < 1e-6), "{p}");
+        // With one, the step is Adam's of the gradient alone.
+        let (plain, _) = Adam { weight_decay: 0.0, decoupled: false }.step(lr, at(2.0), at(3.0), None);
+        let (p, _) = with(decay).step(lr, at(2.0), at(3.0), None);
+        assert!(values(&p).iter().zip(values(&plain)).all(|(a, b)| (a - (b - 0.002)).abs() < 1e-6));
     }
 }

@@ -7,6 +7,7 @@ use burn::optim::{GradientsParams, ModuleOptimizer};
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
+use crate::error::Error;
 use crate::optimizer::{Adam, Sgd};
 
 /// Which optimiser.
@@ -17,6 +18,8 @@ pub enum OptimizerKind {
     Sgd,
     /// Adam (Kingma & Ba, ICLR 2015, arXiv 1412.6980) with β = (0.9, 0.999), ε = 1e-8.
     Adam,
+    /// Adam with the weight decay apart from the gradient (Loshchilov & Hutter, ICLR 2019, arXiv 1711.05101).
+    Adamw,
 }
 
 /// How the learning rate changes over a run.
@@ -55,7 +58,8 @@ pub struct Recipe {
     pub lr: f64,
     /// How it changes.
     pub schedule: Schedule,
-    /// Added to the gradient: this times the weight (L2).
+    /// Added to the gradient: this times the weight (L2). AdamW: the share of a weight that a step at learning rate 1
+    /// takes off.
     pub weight_decay: f64,
     /// The momentum of SGD.
     pub momentum: f64,
@@ -63,15 +67,50 @@ pub struct Recipe {
     pub clip_norm: Option<f64>,
     /// Share of the target spread evenly over all classes.
     pub label_smoothing: f64,
+    /// The share of the past in a moving average of the weights, which then is the result; `None`: the last weights are.
+    #[serde(default)]
+    pub ema: Option<f64>,
     /// Names every random stream of the run.
     pub seed: u64,
 }
 
 impl Recipe {
+    /// Checks the ranges.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] names what is out of range.
+    pub fn check(&self) -> Result<(), Error> {
+        let positive = |key: &str, value: f64| {
+            let fits = value.is_finite() && value > 0.0;
+            fits.then_some(()).ok_or_else(|| Error::setting(key, "a positive number", value))
+        };
+        positive("lr", self.lr)?;
+        if let Some(clip) = self.clip_norm {
+            positive("clip", clip)?;
+        }
+        for (key, value) in [("epochs", self.epochs), ("batch-size", self.batch_size)] {
+            if value == 0 {
+                return Err(Error::setting(key, "a number from 1 up", 0));
+            }
+        }
+        for (key, value) in [
+            ("weight-decay", self.weight_decay),
+            ("momentum", self.momentum),
+            ("label-smoothing", self.label_smoothing),
+            ("ema", self.ema.unwrap_or(0.0)),
+        ] {
+            if !(0.0..1.0).contains(&value) {
+                return Err(Error::setting(key, "a number from 0 to below 1", value));
+            }
+        }
+        Ok(())
+    }
+
     /// The optimiser, without state.
     pub(crate) fn optimizer(&self) -> ModuleOptimizer {
         match self.optimizer {
-            OptimizerKind::Adam => Adam { weight_decay: self.weight_decay }.into(),
+            OptimizerKind::Adam => Adam { weight_decay: self.weight_decay, decoupled: false }.into(),
+            OptimizerKind::Adamw => Adam { weight_decay: self.weight_decay, decoupled: true }.into(),
             OptimizerKind::Sgd => Sgd { momentum: self.momentum, weight_decay: self.weight_decay }.into(),
         }
     }

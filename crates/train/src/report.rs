@@ -7,7 +7,7 @@ use dyntta_corrupt::suite;
 use serde_json::{Map, Value, json};
 
 use crate::evaluate::Scores;
-use crate::images::Setting;
+use crate::setting::Setting;
 
 /// Names the scores of an evaluation: what stands before the classifier.
 pub struct Column<'a> {

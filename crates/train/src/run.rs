@@ -15,11 +15,12 @@ use serde::{Deserialize, Serialize};
 use crate::control::{Progress, Stop};
 use crate::error::Error;
 use crate::fit::{EpochMetrics, RunFolder, fit};
-use crate::images::{Geometry, Setting, TrainingImages};
+use crate::images::{Geometry, TrainingImages};
 use crate::input::{
     OnError, check_classes, metadata, named, normalisation, report_skipped, usual, usual_name,
 };
 use crate::recipe::{OptimizerKind, Recipe, Schedule};
+use crate::setting::Setting;
 use crate::state;
 
 /// The file of the settings in a run's folder.
@@ -185,34 +186,13 @@ impl TrainSettings {
                 None => (!paper).then_some(1.0),
             },
             label_smoothing: 0.0,
+            ema: None,
             seed: self.seed.unwrap_or(0),
         };
-        let positive = |key: &str, value: f64| {
-            if value.is_finite() && value > 0.0 {
-                Ok(())
-            } else {
-                Err(Error::setting(key, "a positive number", value))
-            }
-        };
-        let at_least_one = |key: &str, value: Option<usize>| match value {
-            Some(0) => Err(Error::setting(key, "a number from 1 up", 0)),
-            _ => Ok(()),
-        };
-        positive("lr", recipe.lr)?;
-        if let Some(clip) = recipe.clip_norm {
-            positive("clip", clip)?;
-        }
-        for (key, value) in [
-            ("epochs", Some(recipe.epochs)),
-            ("batch-size", Some(recipe.batch_size)),
-            ("limit", self.limit),
-            ("control-size", self.control_size),
-        ] {
-            at_least_one(key, value)?;
-        }
-        for (key, value) in [("weight-decay", recipe.weight_decay), ("momentum", recipe.momentum)] {
-            if !(0.0..1.0).contains(&value) {
-                return Err(Error::setting(key, "a number from 0 to below 1", value));
+        recipe.check()?;
+        for (key, value) in [("limit", self.limit), ("control-size", self.control_size)] {
+            if value == Some(0) {
+                return Err(Error::setting(key, "a number from 1 up", 0));
             }
         }
         if method == Method::Urie {
@@ -439,9 +419,12 @@ pub fn train_on(
             format!("the run has no saved state yet (no {}); start it anew in another folder", state::FILE);
         return Err(Error::Resume { path: folder.to_owned(), message });
     }
-    let images = TrainingImages::new(data, resolved.geometry, resolved.setting);
-    let export =
-        |enhancer: &Enhancer| -> Result<(), Error> { Ok(checkpoint::save(folder, enhancer, &config)?) };
+    let images =
+        TrainingImages::new(data, resolved.geometry, resolved.setting.treatment(resolved.geometry.preset));
+    let export = |enhancer: &Enhancer| -> Result<Option<f64>, Error> {
+        checkpoint::save(folder, enhancer, &config)?;
+        Ok(None)
+    };
     let (enhancer, epochs) = fit(
         enhancer,
         |enhancer, images| classifier.forward(enhancer.forward(images, Mode::Train)),
@@ -461,7 +444,7 @@ pub fn train_on(
 }
 
 /// Makes the folder of a new run; one that holds a run already is refused.
-fn begin_folder(folder: &Path, settings: &TrainSettings) -> Result<(), Error> {
+pub(crate) fn begin_folder(folder: &Path, settings: &impl Serialize) -> Result<(), Error> {
     std::fs::create_dir_all(folder).map_err(Error::io(folder))?;
     let path = folder.join(SETTINGS);
     if path.exists() {

@@ -17,6 +17,7 @@ use crate::error::Error;
 pub(crate) const FILE: &str = "state.safetensors";
 const OPTIMIZER: &str = "optimizer";
 const MODEL: &str = "model.";
+const AVERAGE: &str = "average.";
 const POSITION: &str = "dyntta.position";
 
 /// Where a run stands: `epoch` and `step` are the next to do, counted from 0; the sums are of the epoch so far.
@@ -36,16 +37,20 @@ pub(crate) struct Position {
 pub(crate) fn save<M: Module>(
     path: &Path,
     model: &M,
+    average: Option<&M>,
     optimizer: &ModuleOptimizer,
     position: &Position,
 ) -> Result<(), Error> {
     let record = optimizer
         .into_bytes()
         .map_err(|e| Error::Io { path: path.to_owned(), source: std::io::Error::other(e.to_string()) })?;
-    let dict = weights::state_dict(model);
-    let bytes: Vec<(String, &Entry, Vec<u8>)> = dict
+    let dicts =
+        [Some((MODEL, weights::state_dict(model))), average.map(|a| (AVERAGE, weights::state_dict(a)))];
+    let bytes: Vec<(String, &Entry, Vec<u8>)> = dicts
         .iter()
-        .map(|(key, e)| (format!("{MODEL}{key}"), e, e.data.iter().flat_map(|v| v.to_le_bytes()).collect()))
+        .flatten()
+        .flat_map(|(prefix, dict)| dict.iter().map(move |(key, e)| (format!("{prefix}{key}"), e)))
+        .map(|(key, e)| (key, e, e.data.iter().flat_map(|v| v.to_le_bytes()).collect()))
         .collect();
     let mut views: Vec<(&str, TensorView)> = bytes
         .iter()
@@ -64,8 +69,9 @@ pub(crate) fn save<M: Module>(
 pub(crate) fn load<M: Module>(
     path: &Path,
     model: M,
+    average: Option<M>,
     optimizer: ModuleOptimizer,
-) -> Result<(M, ModuleOptimizer, Position), Error> {
+) -> Result<(M, Option<M>, ModuleOptimizer, Position), Error> {
     let damaged = |message: String| Error::Resume { path: path.to_owned(), message };
     let bytes = std::fs::read(path).map_err(Error::io(path))?;
     let not_state = |e: safetensors::SafeTensorError| damaged(format!("not a training state ({e})"));
@@ -77,13 +83,17 @@ pub(crate) fn load<M: Module>(
     let tensors = SafeTensors::deserialize(&bytes).map_err(not_state)?;
     let record = tensors.tensor(OPTIMIZER).map_err(not_state)?.data().to_vec();
     let (dict, _) = weights::read_safetensors(path)?;
-    let dict: StateDict =
-        dict.into_iter().filter_map(|(k, v)| Some((k.strip_prefix(MODEL)?.to_owned(), v))).collect();
-    let model = weights::load(model, &dict, path, "the model of this run")?;
+    let under = |prefix: &str| -> StateDict {
+        dict.iter().filter_map(|(k, v)| Some((k.strip_prefix(prefix)?.to_owned(), v.clone()))).collect()
+    };
+    let model = weights::load(model, &under(MODEL), path, "the model of this run")?;
+    let average = average
+        .map(|average| weights::load(average, &under(AVERAGE), path, "the averaged model of this run"))
+        .transpose()?;
     let optimizer = optimizer
         .from_bytes(Bytes::from_bytes_vec(record))
         .map_err(|e| damaged(format!("its optimiser state is not readable ({e})")))?;
-    Ok((model, optimizer, position))
+    Ok((model, average, optimizer, position))
 }
 
 /// Whether every weight is a number.

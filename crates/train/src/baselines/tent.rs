@@ -39,7 +39,7 @@ impl<'a> Tent<'a> {
 /// The optimiser and its learning rate.
 fn optimizer(preset: Preset) -> (ModuleOptimizer, f64) {
     match preset {
-        Preset::Cifar => (Adam { weight_decay: 0.0 }.into(), 1e-3),
+        Preset::Cifar => (Adam { weight_decay: 0.0, decoupled: false }.into(), 1e-3),
         Preset::Imagenet => (Sgd { momentum: 0.9, weight_decay: 0.0 }.into(), 2.5e-4),
     }
 }

@@ -1,0 +1,144 @@
+//! `dyntta estimate`.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use dyntta_augment::policy::Distribution;
+use dyntta_corrupt::suite;
+use dyntta_data::{Split, Wanted};
+use dyntta_train::{EstimateSettings, Setting, Stop, TrainSettings, estimate};
+
+use crate::preprocessing::{self, OnErrorArg};
+use crate::progress;
+use crate::recipe;
+
+/// How many augmentations the command lists.
+const SHOWN: usize = 10;
+
+#[derive(clap::Args)]
+pub struct Args {
+    /// Labelled images of the shifted domain: anything that `train --data` takes
+    #[arg(long, value_name = "SHIFTED", required_unless_present = "corrupted")]
+    data: Option<PathBuf>,
+    /// Instead a corrupted set, as `eval --corrupted` takes it: the policy then also tells the corruptions apart
+    #[arg(long, value_name = "D", conflicts_with = "data")]
+    corrupted: Option<PathBuf>,
+    /// Of --corrupted, these alone: a suite, or corruptions' names separated by commas [default: all there are]
+    #[arg(long, value_name = "S", requires = "corrupted")]
+    corruptions: Option<String>,
+    /// Severities of --corrupted [default: all there are]
+    #[arg(long, value_name = "1,3,5", value_delimiter = ',', requires = "corrupted")]
+    severities: Option<Vec<u8>>,
+    /// The classifier's weights: .pth, .pt, .th, .safetensors or .onnx
+    #[arg(long, value_name = "W")]
+    classifier: PathBuf,
+    /// The classifier's architecture, such as cifar-resnet20 or resnet50 [default: told by the weights' keys]
+    #[arg(long)]
+    arch: Option<String>,
+    /// The policy's file; a picture of it is written beside it, and the runs in a folder of the same name with .runs
+    #[arg(long, value_name = "policy.toml")]
+    out: PathBuf,
+    /// What the data is put through to be the domain: clean for images that are shifted themselves, common15, or a
+    /// corruption and its severity such as fog:3
+    #[arg(long, value_name = "S", default_value = "clean")]
+    setting: Setting,
+    /// A trained DynTTA to read off, its run's folder or weights [default: one is trained]
+    #[arg(long, value_name = "RUN|FILE")]
+    enhancer: Option<PathBuf>,
+    /// Clean images to compare with [default: the same images without --setting]
+    #[arg(long, value_name = "D")]
+    clean: Option<PathBuf>,
+    /// Share of the images that is read off, and not trained on
+    #[arg(long, value_name = "SHARE", default_value_t = 0.2)]
+    held_out: f64,
+    /// Part of a data set that comes in parts (CIFAR, CUB-200, idx)
+    #[arg(long, value_name = "test|train", default_value = "train", value_parser = ["test", "train"])]
+    split: String,
+    /// imagenet (224 px, the paper's recipe) or cifar (32 px, Adam) [default: the enhancer's, else imagenet]
+    #[arg(long)]
+    preset: Option<String>,
+    /// Use N images only, as many of each class
+    #[arg(long, value_name = "N")]
+    limit: Option<usize>,
+    /// What to do about files that cannot be read or decoded [default: fail]
+    #[arg(long, value_enum)]
+    on_error: Option<OnErrorArg>,
+    /// Another bank: augmentations in order, separated by commas [default: the paper's fifty]
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    bank: Option<Vec<String>>,
+    #[command(flatten)]
+    recipe: recipe::Args,
+    #[command(flatten)]
+    input: preprocessing::Args,
+}
+
+pub fn run(args: &Args, stop: &Stop) -> Result<()> {
+    let given = args.input.given();
+    let names = |list: &String| -> Result<Vec<String>> {
+        Ok(suite(list)?.into_iter().map(|c| c.name().to_owned()).collect())
+    };
+    let wanted = Wanted {
+        corruptions: args.corruptions.as_ref().map(names).transpose()?,
+        severities: args.severities.clone(),
+    };
+    let settings = EstimateSettings {
+        train: TrainSettings {
+            data: args.data.clone().or(args.corrupted.clone()),
+            classifier: Some(args.classifier.clone()),
+            arch: args.arch.clone(),
+            setting: Some(args.setting),
+            preset: args.preset.clone(),
+            limit: args.limit,
+            on_error: args.on_error.map(Into::into),
+            bank: args.bank.clone(),
+            preprocessing: args.input.preprocessing.clone(),
+            input_size: given.input_size,
+            resize: given.resize,
+            interpolation: given.interpolation,
+            crop_pct: given.crop_pct,
+            mean: given.mean,
+            std: given.std,
+            channels: given.channels,
+            range: given.range,
+            epochs: args.recipe.epochs,
+            batch_size: args.recipe.batch_size,
+            optimizer: args.recipe.optimizer(),
+            lr: args.recipe.lr,
+            schedule: args.recipe.schedule(),
+            weight_decay: args.recipe.weight_decay,
+            momentum: args.recipe.momentum,
+            clip: args.recipe.clip,
+            seed: args.recipe.seed,
+            ..TrainSettings::default()
+        },
+        corrupted: args.corrupted.is_some().then_some(wanted),
+        split: if args.split == "train" { Split::Train } else { Split::Test },
+        enhancer: args.enhancer.clone(),
+        clean: args.clean.clone(),
+        held_out: args.held_out,
+        runs: args.out.with_extension("runs"),
+    };
+    let mut progress = progress::new();
+    let policy = estimate(&settings, stop, &mut *progress)?;
+    let picture = args.out.with_extension("svg");
+    policy.write(&args.out)?;
+    dyntta_image::write_atomic(&picture, policy.picture().as_bytes())?;
+    let total: f64 = policy.ops.iter().map(|op| op.weight).sum();
+    println!("{:18}{:>8}{:>8}{:>12}{:>12}", "augmentation", "weight", "clean", "factor", "clean");
+    for op in policy.heaviest(SHOWN) {
+        let share = |weight: Option<f64>| weight.map_or(String::new(), |w| format!("{:.1} %", 100.0 * w));
+        let mean = |factor: &Option<Distribution>| {
+            factor.as_ref().map_or(String::new(), |factor| format!("{:.2}", factor.mean))
+        };
+        println!(
+            "{:18}{:>8}{:>8}{:>12}{:>12}",
+            op.name,
+            share(Some(op.weight / total)),
+            share(op.clean_weight),
+            mean(&op.factor),
+            mean(&op.clean_factor)
+        );
+    }
+    println!("\n policy  {}\npicture  {}", args.out.display(), picture.display());
+    Ok(())
+}

@@ -1,0 +1,70 @@
+//! Flags for how something is trained, of `train`, `estimate`, `classifier train` and `retrain`.
+
+use clap::ValueEnum;
+use dyntta_train::{OptimizerKind, Schedule};
+
+#[derive(Clone, Copy, ValueEnum)]
+enum OptimizerArg {
+    Sgd,
+    Adam,
+    Adamw,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum ScheduleArg {
+    Constant,
+    Cosine,
+    /// Halved every 10 epochs.
+    Step,
+}
+
+/// What is not given depends on the preset and on what is trained: see the command's own help.
+#[derive(clap::Args)]
+#[command(next_help_heading = "Training")]
+pub struct Args {
+    /// Passes over the data
+    #[arg(long)]
+    pub epochs: Option<usize>,
+    /// Images a step
+    #[arg(long)]
+    pub batch_size: Option<usize>,
+    /// Learning rate at the start
+    #[arg(long)]
+    pub lr: Option<f64>,
+    /// The optimiser
+    #[arg(long, value_enum)]
+    optimizer: Option<OptimizerArg>,
+    /// How the learning rate changes
+    #[arg(long, value_enum)]
+    schedule: Option<ScheduleArg>,
+    /// L2 weight decay; decoupled with adamw
+    #[arg(long)]
+    pub weight_decay: Option<f64>,
+    /// Momentum of SGD [default: 0.9]
+    #[arg(long)]
+    pub momentum: Option<f64>,
+    /// Limit on the gradient's global norm, 0 for none
+    #[arg(long)]
+    pub clip: Option<f64>,
+    /// Names every random stream of the run [default: 0]
+    #[arg(long)]
+    pub seed: Option<u64>,
+}
+
+impl Args {
+    pub fn optimizer(&self) -> Option<OptimizerKind> {
+        self.optimizer.map(|o| match o {
+            OptimizerArg::Sgd => OptimizerKind::Sgd,
+            OptimizerArg::Adam => OptimizerKind::Adam,
+            OptimizerArg::Adamw => OptimizerKind::Adamw,
+        })
+    }
+
+    pub fn schedule(&self) -> Option<Schedule> {
+        self.schedule.map(|s| match s {
+            ScheduleArg::Constant => Schedule::Constant,
+            ScheduleArg::Cosine => Schedule::Cosine,
+            ScheduleArg::Step => Schedule::Step,
+        })
+    }
+}

@@ -1,0 +1,442 @@
+//! A training run of a classifier, from scratch or from weights: `dyntta classifier train` and `dyntta retrain`.
+
+use std::path::{Path, PathBuf};
+
+use burn::tensor::Device;
+use dyntta_corrupt::Preset;
+use dyntta_data::preprocessing::{Given, InputSize, ResizeRule, Sources};
+use dyntta_data::{Dataset, Options, Preprocessing, Skipped, Split};
+use dyntta_image::{ChannelOrder, Filter, ValueRange, write_atomic};
+use dyntta_nn::ops::plain::to_nhwc;
+use dyntta_nn::{Arch, Classifier, ClassifierNet, Init, Mode, Normalisation, weights};
+use serde::{Deserialize, Serialize};
+
+use crate::augmentation::{Augmentation, Style};
+use crate::control::{Progress, Silent, Stop};
+use crate::error::Error;
+use crate::evaluate::{Plan, evaluate};
+use crate::fit::{EpochMetrics, RunFolder, fit};
+use crate::images::{Geometry, TrainingImages};
+use crate::input::{OnError, check_classes, named, normalisation, report_skipped, usual, usual_name};
+use crate::recipe::{OptimizerKind, Recipe, Schedule};
+use crate::run::{SETTINGS, begin_folder};
+use crate::state;
+
+/// The file of the trained weights in a run's folder; the preprocessing has the same name with `.json`.
+pub const CLASSIFIER: &str = "classifier.safetensors";
+
+/// The settings of a classifier's training as given: flags, a TOML file, or the `settings.json` of a run. What is absent
+/// has a default, see [`ClassifierSettings::resolve`].
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct ClassifierSettings {
+    /// The labelled images.
+    pub data: Option<PathBuf>,
+    /// Labelled images to measure on after every epoch.
+    pub validation: Option<PathBuf>,
+    /// Weights to start from.
+    pub classifier: Option<PathBuf>,
+    /// Start with fresh weights of the classifier's architecture, not with its own.
+    pub from_scratch: Option<bool>,
+    /// The architecture; absent: that of the weights to start from.
+    pub arch: Option<String>,
+    /// The training-time augmentation: `none`, `augmix`, `randaugment`, `trivialaugment`, or a policy's file.
+    pub policy: Option<String>,
+    /// How a policy's file is used, see [`Augmentation`]: `chains` or `top-k`.
+    pub style: Option<String>,
+    /// How many augmentations the style `top-k` takes.
+    pub top_k: Option<usize>,
+    /// How far a policy's factors stand from where they change nothing.
+    pub strength: Option<f64>,
+    /// A file with the preprocessing; absent: one beside the weights, if there is one.
+    pub preprocessing: Option<PathBuf>,
+    /// Height and width of the classifier's input, and of the training images.
+    pub input_size: Option<InputSize>,
+    /// How images are brought to that size.
+    pub resize: Option<ResizeRule>,
+    /// By which interpolation.
+    pub interpolation: Option<Filter>,
+    /// The share of a resized side that is kept.
+    pub crop_pct: Option<f64>,
+    /// Mean of red, green and blue that the classifier's input is normalised by, in units of `range`.
+    pub mean: Option<[f32; 3]>,
+    /// Standard deviation of red, green and blue, in units of `range`.
+    pub std: Option<[f32; 3]>,
+    /// The order of the classifier's channels.
+    pub channels: Option<ChannelOrder>,
+    /// The range of the classifier's values.
+    pub range: Option<ValueRange>,
+    /// What to do about files that cannot be read or decoded; absent: fail.
+    pub on_error: Option<OnError>,
+    /// `imagenet` or `cifar`.
+    pub preset: Option<String>,
+    /// Train on this many images only, the same number of each class.
+    pub limit: Option<usize>,
+    /// Passes over the data.
+    pub epochs: Option<usize>,
+    /// Images a step.
+    pub batch_size: Option<usize>,
+    /// `sgd`, `adam` or `adamw`.
+    pub optimizer: Option<OptimizerKind>,
+    /// The learning rate at the start.
+    pub lr: Option<f64>,
+    /// `constant`, `cosine` or `step`.
+    pub schedule: Option<Schedule>,
+    /// Weight decay.
+    pub weight_decay: Option<f64>,
+    /// The momentum of SGD.
+    pub momentum: Option<f64>,
+    /// Limit on the global norm of the gradient; 0: none.
+    pub clip: Option<f64>,
+    /// Share of the target spread evenly over all classes.
+    pub label_smoothing: Option<f64>,
+    /// The share of the past in a moving average of the weights; 0: none.
+    pub ema: Option<f64>,
+    /// Names every random stream of the run.
+    pub seed: Option<u64>,
+}
+
+/// Fills in, field by field, what the first is silent about.
+macro_rules! or {
+    ($a:ident, $b:ident, $($field:ident),* $(,)?) => {
+        ClassifierSettings { $($field: $a.$field.or($b.$field)),* }
+    };
+}
+
+impl ClassifierSettings {
+    /// Reads a TOML file.
+    ///
+    /// # Errors
+    /// If it cannot be read, is not TOML, or has a key or value that is none: line and key are named.
+    pub fn read_toml(path: &Path) -> Result<Self, Error> {
+        let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
+        toml::from_str(&text).map_err(|e| Error::Config {
+            path: path.to_owned(),
+            message: e.to_string().trim_end().to_owned(),
+        })
+    }
+
+    /// Reads the settings of a run that is there.
+    ///
+    /// # Errors
+    /// If there is none, or its file is damaged.
+    pub fn read_run(folder: &Path) -> Result<Self, Error> {
+        let path = folder.join(SETTINGS);
+        if !path.is_file() {
+            let message = format!("there is no run in this folder (no {SETTINGS})");
+            return Err(Error::Resume { path: folder.to_owned(), message });
+        }
+        let text = std::fs::read_to_string(&path).map_err(Error::io(&path))?;
+        serde_json::from_str(&text).map_err(|e| Error::Config { path, message: e.to_string() })
+    }
+
+    /// These settings, and those of `other` where these are silent.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        or!(
+            self,
+            other,
+            data,
+            validation,
+            classifier,
+            from_scratch,
+            arch,
+            policy,
+            style,
+            top_k,
+            strength,
+            preprocessing,
+            input_size,
+            resize,
+            interpolation,
+            crop_pct,
+            mean,
+            std,
+            channels,
+            range,
+            on_error,
+            preset,
+            limit,
+            epochs,
+            batch_size,
+            optimizer,
+            lr,
+            schedule,
+            weight_decay,
+            momentum,
+            clip,
+            label_smoothing,
+            ema,
+            seed,
+        )
+    }
+
+    /// Fills in the defaults and checks the ranges.
+    ///
+    /// From scratch: SGD with momentum 0.9 along a cosine, weight decay 5e-4 and batches of 128 at 0.1 for 30 epochs with
+    /// the `cifar` preset; 1e-4 and batches of 64 at 0.025 for 90 epochs with `imagenet` (Goyal et al. 2017,
+    /// arXiv 1706.02677: 0.1 for 256 images). From weights: a tenth of that rate, 10 and 5 epochs.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] names what is missing or out of range; a policy's file may be wrong.
+    pub fn resolve(&self) -> Result<ResolvedClassifier, Error> {
+        let data = self.data.clone().ok_or_else(|| Error::setting("data", "a path", "nothing"))?;
+        let named_arch = self.arch.as_deref().map(str::parse::<Arch>).transpose()?;
+        let arch = match (named_arch, &self.classifier) {
+            (Some(arch), _) => arch,
+            (None, Some(path)) => match Arch::of_file(path)? {
+                Some(arch) => arch,
+                // The same message as everywhere.
+                None => Classifier::load(path, None, Normalisation::IMAGENET, &Device::flex())?.arch(),
+            },
+            (None, None) => {
+                return Err(Error::setting("arch", format!("one of {}", Arch::known()), "nothing"));
+            }
+        };
+        if arch == Arch::Onnx {
+            let expected = "weights (.pth, .pt, .th or .safetensors) of a known architecture";
+            let found = self.classifier.as_ref().map_or("onnx".into(), |p| p.display().to_string());
+            return Err(Error::setting(
+                "classifier",
+                expected,
+                format!("an ONNX graph, which can't be trained ({found})"),
+            ));
+        }
+        let start = match self.from_scratch {
+            Some(true) => None,
+            _ => self.classifier.clone(),
+        };
+        let preset: Preset = match self.preset.as_deref() {
+            Some(name) => name.parse()?,
+            None if matches!(arch, Arch::CifarResNet(_)) => Preset::Cifar,
+            None => Preset::Imagenet,
+        };
+        let cifar = preset == Preset::Cifar;
+        let (epochs, lr, batch_size, weight_decay) =
+            if cifar { (30, 0.1, 128, 5e-4) } else { (90, 0.025, 64, 1e-4) };
+        let (epochs, lr) = match start {
+            None => (epochs, lr),
+            Some(_) => (if cifar { 10 } else { 5 }, lr / 10.0),
+        };
+        let optimizer = self.optimizer.unwrap_or(OptimizerKind::Sgd);
+        let (lr, weight_decay) = match optimizer {
+            OptimizerKind::Sgd => (lr, weight_decay),
+            OptimizerKind::Adam => (lr / 100.0, 0.0),
+            OptimizerKind::Adamw => (lr / 100.0, 0.05),
+        };
+        let recipe = Recipe {
+            epochs: self.epochs.unwrap_or(epochs),
+            batch_size: self.batch_size.unwrap_or(batch_size),
+            optimizer,
+            lr: self.lr.unwrap_or(lr),
+            schedule: self.schedule.unwrap_or(Schedule::Cosine),
+            weight_decay: self.weight_decay.unwrap_or(weight_decay),
+            momentum: self.momentum.unwrap_or(0.9),
+            clip_norm: self.clip.filter(|&clip| clip != 0.0),
+            label_smoothing: self.label_smoothing.unwrap_or(0.0),
+            ema: self.ema.filter(|&share| share != 0.0),
+            seed: self.seed.unwrap_or(0),
+        };
+        recipe.check()?;
+        if self.limit == Some(0) {
+            return Err(Error::setting("limit", "a number from 1 up", 0));
+        }
+        let augmentation = Augmentation::resolve(
+            self.policy.as_deref().unwrap_or("none"),
+            self.style.as_deref().map(str::parse::<Style>).transpose()?,
+            self.top_k,
+            self.strength,
+        )?;
+        let nowhere = Path::new("");
+        let sources = Sources {
+            flags: Given {
+                input_size: self.input_size,
+                resize: self.resize,
+                interpolation: self.interpolation,
+                crop_pct: self.crop_pct,
+                mean: self.mean,
+                std: self.std,
+                channels: self.channels,
+                range: self.range,
+                classes: None,
+            },
+            file: self.preprocessing.as_deref(),
+            weights: self.classifier.as_deref().unwrap_or(nowhere),
+            metadata: Default::default(),
+            trained: Given::default(),
+            default: usual(preset, Some(arch)),
+            default_name: &usual_name(preset, Some(arch)),
+        };
+        let (preprocessing, preprocessing_from) = sources.resolve()?;
+        let size = preprocessing.fit.size;
+        arch.check_size(size.height, size.width)?;
+        Ok(ResolvedClassifier {
+            data,
+            validation: self.validation.clone(),
+            start,
+            arch,
+            augmentation,
+            geometry: Geometry { preset, fit: preprocessing.fit },
+            preprocessing,
+            preprocessing_from,
+            on_error: self.on_error.unwrap_or_default(),
+            limit: self.limit,
+            recipe,
+        })
+    }
+}
+
+/// The settings of a classifier's training with nothing left open.
+#[derive(Clone, Debug)]
+pub struct ResolvedClassifier {
+    /// The labelled images.
+    pub data: PathBuf,
+    /// Images to measure on after every epoch.
+    pub validation: Option<PathBuf>,
+    /// Weights to start from; absent: fresh ones.
+    pub start: Option<PathBuf>,
+    /// The architecture.
+    pub arch: Arch,
+    /// The training-time augmentation.
+    pub augmentation: Augmentation,
+    /// How images are brought to size.
+    pub geometry: Geometry,
+    /// What the classifier is fed.
+    pub preprocessing: Preprocessing,
+    /// Where that is from, in words.
+    pub preprocessing_from: String,
+    /// What to do about broken files.
+    pub on_error: OnError,
+    /// How many of the images.
+    pub limit: Option<usize>,
+    /// How it is trained.
+    pub recipe: Recipe,
+}
+
+/// What a run ended with.
+pub struct ClassifierSummary {
+    /// The epochs that this process finished.
+    pub epochs: Vec<EpochMetrics>,
+    /// The trained classifier, frozen.
+    pub classifier: Classifier,
+    /// The file of its weights.
+    pub weights: PathBuf,
+}
+
+/// Trains a classifier and keeps everything in `folder`; with `resume`, continues the run that is there.
+///
+/// # Errors
+/// Bad settings or inputs, a non-finite loss, a full disk, or a request to stop. What the folder held stays whole.
+pub fn train_classifier(
+    settings: &ClassifierSettings,
+    folder: &Path,
+    resume: bool,
+    stop: &Stop,
+    progress: &mut dyn Progress,
+) -> Result<ClassifierSummary, Error> {
+    let resolved = settings.resolve()?;
+    let start = match &resolved.start {
+        Some(path) => format!("from {}", path.display()),
+        None => "from fresh weights".to_owned(),
+    };
+    progress
+        .message(&format!("classifier {} {start}; augmentation {}", resolved.arch, resolved.augmentation));
+    progress.message(&format!(
+        "preprocessing {}; from {}",
+        resolved.preprocessing.describe(),
+        resolved.preprocessing_from
+    ));
+    let skipped = Skipped::default();
+    let open = |path: &Path, split: Split| -> Result<Dataset, Error> {
+        let data = named(Dataset::open(path, &Options::split(split))?, &resolved.preprocessing)?;
+        Ok(match resolved.on_error {
+            OnError::Fail => data,
+            OnError::Skip => data.skip_broken(&skipped),
+        })
+    };
+    let data = open(&resolved.data, Split::Train)?;
+    let validation = resolved.validation.as_deref().map(|path| open(path, Split::Test)).transpose()?;
+    let data = match resolved.limit {
+        Some(limit) => data.limit_balanced(limit)?,
+        None => data,
+    };
+    progress.message(&format!("training images {}", data.describe()));
+    let summary = train_classifier_on(&resolved, settings, data, validation, folder, resume, stop, progress);
+    report_skipped(&skipped, progress);
+    summary
+}
+
+/// [`train_classifier`] with the data at hand; `settings` is what a resumed run starts from.
+///
+/// # Errors
+/// As [`train_classifier`].
+pub fn train_classifier_on(
+    resolved: &ResolvedClassifier,
+    settings: &ClassifierSettings,
+    data: Dataset,
+    validation: Option<Dataset>,
+    folder: &Path,
+    resume: bool,
+    stop: &Stop,
+    progress: &mut dyn Progress,
+) -> Result<ClassifierSummary, Error> {
+    let plain = Device::flex();
+    let device = plain.clone().autodiff();
+    let (arch, recipe, geometry) = (resolved.arch, &resolved.recipe, resolved.geometry);
+    let classes = data.classes.len();
+    let normalisation = normalisation(&resolved.preprocessing);
+    let net = ClassifierNet::new(&Init::new("classifier", recipe.seed, &device), arch, classes);
+    let net = match &resolved.start {
+        None => net,
+        Some(path) => {
+            let trained = Classifier::load(path, Some(arch), normalisation, &plain)?;
+            check_classes(&data, &trained)?;
+            weights::load(net, &weights::read(path)?, path, &arch.to_string())?
+        }
+    };
+    let preprocessing =
+        Preprocessing { classes: Some(data.classes.clone()), ..resolved.preprocessing.clone() };
+    let fingerprint = serde_json::json!({
+        "arch": arch.to_string(),
+        "start": resolved.start,
+        "augmentation": resolved.augmentation.fingerprint(),
+        "preset": geometry.preset.name(),
+        "preprocessing": Preprocessing { classes: None, ..preprocessing.clone() },
+        "images": data.len(),
+        "classes": classes,
+        "recipe": recipe,
+    })
+    .to_string();
+    if !resume {
+        begin_folder(folder, settings)?;
+    } else if !folder.join(state::FILE).is_file() {
+        let message =
+            format!("the run has no saved state yet (no {}); start it anew in another folder", state::FILE);
+        return Err(Error::Resume { path: folder.to_owned(), message });
+    }
+    let weights_path = folder.join(CLASSIFIER);
+    let images = TrainingImages::new(data, geometry, resolved.augmentation.treatment()).shifting();
+    let export = |net: &ClassifierNet| -> Result<Option<f64>, Error> {
+        // The preprocessing first: weights without it would be fed the default's.
+        let json = serde_json::to_string_pretty(&preprocessing).expect("plain data") + "\n";
+        write_atomic(weights_path.with_extension("json"), json.as_bytes())?;
+        weights::write(&weights_path, &weights::state_dict(net), Default::default())?;
+        let Some(data) = &validation else { return Ok(None) };
+        let classifier = Classifier::new(net.clone(), arch, classes, normalisation);
+        let plan = Plan { clean: Some(data.clone()), corrupted: None, geometry, batch_size: 100 };
+        let result = evaluate(&classifier, &[None], plan, &plain, stop, &mut Silent)?;
+        Ok(result.scores[0].clean.map(|score| score.accuracy()))
+    };
+    let (net, epochs) = fit(
+        net,
+        |net, images| net.forward(normalisation.apply(to_nhwc(images)), Mode::Train),
+        &images,
+        recipe,
+        &device,
+        Some(RunFolder { path: folder.to_owned(), resume, fingerprint, export: &export }),
+        stop,
+        progress,
+    )?;
+    let classifier = Classifier::new(net, arch, classes, normalisation);
+    Ok(ClassifierSummary { epochs, classifier, weights: weights_path })
+}

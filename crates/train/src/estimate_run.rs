@@ -1,0 +1,268 @@
+//! A run of `dyntta estimate`: an enhancer trained on a domain unless there is one, its decisions on images held out, a
+//! policy.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use burn::tensor::Device;
+use dyntta_augment::Policy;
+use dyntta_data::{CorruptedSet, Dataset, Options, Skipped, Split, Wanted};
+use dyntta_nn::checkpoint::{self, EnhancerConfig, Method};
+use dyntta_nn::{Classifier, DynTta, Enhancer};
+
+use crate::control::{Progress, Stop};
+use crate::error::Error;
+use crate::estimate::decide;
+use crate::images::Geometry;
+use crate::input::{OnError, check_class_count, check_classes, named, normalisation, report_skipped};
+use crate::run::{Resolved, SETTINGS, TrainSettings, train_on};
+use crate::setting::Setting;
+use crate::state;
+
+/// What an estimation goes by.
+#[derive(Clone, Debug)]
+pub struct EstimateSettings {
+    /// Data, classifier, setting and recipe, as for the training of an enhancer. The setting is what the data goes through
+    /// before: `clean` (the default here) for data that is shifted itself.
+    pub train: TrainSettings,
+    /// `data` is a corrupted set, and of it this is taken; absent: it is a data set as for training.
+    pub corrupted: Option<Wanted>,
+    /// The part of `data` that is taken, where it comes in parts.
+    pub split: Split,
+    /// A trained DynTTA, to train none.
+    pub enhancer: Option<PathBuf>,
+    /// Clean images to compare with; absent: the same images without the setting, if there is one.
+    pub clean: Option<PathBuf>,
+    /// The share of the images that the enhancer isn't trained on and that is read off.
+    pub held_out: f64,
+    /// The folder of the training runs.
+    pub runs: PathBuf,
+}
+
+/// Estimates a policy.
+///
+/// The runs of URIE and DynTTA stay in [`EstimateSettings::runs`]; those that are complete there are used again, one that was
+/// stopped goes on.
+///
+/// # Errors
+/// Bad settings or inputs, runs of other settings in the folder, a full disk, or a request to stop.
+pub fn estimate(
+    settings: &EstimateSettings,
+    stop: &Stop,
+    progress: &mut dyn Progress,
+) -> Result<Policy, Error> {
+    let setting = settings.train.setting.unwrap_or(Setting::Clean);
+    if setting == Setting::Blind {
+        return Err(Error::setting("setting", "the domain's shift, or clean", setting));
+    }
+    if !(settings.held_out > 0.0 && settings.held_out < 1.0) {
+        return Err(Error::setting("held-out", "a share between 0 and 1", settings.held_out));
+    }
+    let train =
+        TrainSettings { method: Some(Method::Dyntta), setting: Some(setting), ..settings.train.clone() };
+    let device = Device::flex();
+    // What the enhancer was trained for holds unless something else is said.
+    let given = match &settings.enhancer {
+        Some(path) => Some(load_dyntta(path, &device)?),
+        None => None,
+    };
+    let trained_preset = given.as_ref().and_then(|(_, c)| c.training["preset"].as_str().map(str::to_owned));
+    let train = TrainSettings { preset: train.preset.clone().or(trained_preset), ..train };
+    let resolved = train.resolve()?;
+    let classifier = Classifier::load(
+        &resolved.classifier,
+        resolved.arch,
+        normalisation(&resolved.preprocessing),
+        &device,
+    )?;
+    let size = resolved.geometry.fit.size;
+    classifier.check_size(size.height, size.width)?;
+    let skipped = Skipped::default();
+    let open = |path: &Path| -> Result<Dataset, Error> {
+        let data = named(Dataset::open(path, &Options::split(settings.split))?, &resolved.preprocessing)?;
+        check_classes(&data, &classifier)?;
+        let data = match resolved.limit {
+            Some(limit) => data.limit_balanced(limit)?,
+            None => data,
+        };
+        Ok(if resolved.on_error == OnError::Skip { data.skip_broken(&skipped) } else { data })
+    };
+    let data = match &settings.corrupted {
+        None => open(&resolved.data)?,
+        Some(wanted) => {
+            if setting != Setting::Clean {
+                return Err(Error::setting("setting", "clean, for a set that is corrupted", setting));
+            }
+            let classes = resolved.preprocessing.classes.as_deref();
+            let mut set = CorruptedSet::open_wanted(&resolved.data, classes, wanted)?;
+            let name = resolved.data.display().to_string();
+            check_class_count(&name, set.classes(), &classifier)?;
+            if let Some(limit) = resolved.limit {
+                let parts = set.parts.len();
+                set = set.limit_balanced(limit.div_ceil(parts));
+            }
+            if resolved.on_error == OnError::Skip {
+                set = set.skip_broken(&skipped);
+            }
+            set.merged(&name)?
+        }
+    };
+    progress.message(&format!("images of the domain {}, setting {setting}", data.describe()));
+    let seed = resolved.recipe.seed;
+    let (training, held_out) = match &given {
+        // Nobody knows which of them it has seen.
+        Some(_) => (None, data),
+        None => {
+            let (training, held_out) = data.split(settings.held_out, seed)?;
+            (Some(training), held_out)
+        }
+    };
+    let (enhancer, config) = match (given, training) {
+        (Some(given), _) => given,
+        (None, training) => {
+            let training = training.expect("split above");
+            let epochs = [train.epochs; 2];
+            train_both(&train, epochs, &classifier, &training, &settings.runs, stop, progress)?
+        }
+    };
+    let clean = match (&settings.clean, setting) {
+        (Some(path), _) => Some(open(path)?),
+        (None, Setting::Clean) => None,
+        (None, _) => Some(held_out.clone()),
+    };
+    let policy = read_off(
+        &enhancer,
+        &held_out,
+        settings.corrupted.is_some(),
+        clean.as_ref(),
+        resolved.geometry,
+        setting,
+        seed,
+        &device,
+        stop,
+        progress,
+        about(&resolved, setting, settings.enhancer.as_deref(), &config),
+    )?;
+    report_skipped(&skipped, progress);
+    Ok(policy)
+}
+
+/// The policy of a trained enhancer over the images of a domain and over clean ones; see [`decide`].
+///
+/// # Errors
+/// An unreadable image or a request to stop.
+pub fn read_off(
+    enhancer: &DynTta,
+    images: &Dataset,
+    corrupted: bool,
+    clean: Option<&Dataset>,
+    geometry: Geometry,
+    setting: Setting,
+    seed: u64,
+    device: &Device,
+    stop: &Stop,
+    progress: &mut dyn Progress,
+    mut about: BTreeMap<String, String>,
+) -> Result<Policy, Error> {
+    let shifted = decide(enhancer, images, geometry, corrupted, setting, seed, device, stop, progress)?;
+    about.insert("images".into(), shifted.len().to_string());
+    let clean = match clean {
+        Some(data) => {
+            Some(decide(enhancer, data, geometry, false, Setting::Clean, seed, device, stop, progress)?)
+        }
+        None => None,
+    };
+    if let Some(clean) = &clean {
+        about.insert("clean-images".into(), clean.len().to_string());
+    }
+    Ok(shifted.policy(clean.as_ref(), about))
+}
+
+fn about(
+    resolved: &Resolved,
+    setting: Setting,
+    enhancer: Option<&Path>,
+    config: &EnhancerConfig,
+) -> BTreeMap<String, String> {
+    let mut about = BTreeMap::from([
+        ("data".to_owned(), resolved.data.display().to_string()),
+        ("classifier".to_owned(), resolved.classifier.display().to_string()),
+        ("setting".to_owned(), setting.to_string()),
+        ("seed".to_owned(), resolved.recipe.seed.to_string()),
+        ("dyntta".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
+    ]);
+    match enhancer {
+        Some(path) => about.insert("enhancer".into(), path.display().to_string()),
+        None => about.insert("epochs".into(), config.training["recipe"]["epochs"].to_string()),
+    };
+    about
+}
+
+/// URIE, then DynTTA from it, in `runs/urie` and `runs/dyntta`, each for so many epochs; what is finished there is taken as
+/// it is, what was stopped goes on.
+pub(crate) fn train_both(
+    settings: &TrainSettings,
+    epochs: [Option<usize>; 2],
+    classifier: &Classifier,
+    data: &Dataset,
+    runs: &Path,
+    stop: &Stop,
+    progress: &mut dyn Progress,
+) -> Result<(DynTta, EnhancerConfig), Error> {
+    let device = Device::flex().autodiff();
+    let [urie, dyntta] = [Method::Urie, Method::Dyntta].map(|method| runs.join(method.to_string()));
+    let first = TrainSettings {
+        method: Some(Method::Urie),
+        bank: None,
+        control_weights: None,
+        control_size: None,
+        epochs: epochs[0],
+        ..settings.clone()
+    };
+    let second = TrainSettings {
+        method: Some(Method::Dyntta),
+        urie: Some(urie.clone()),
+        epochs: epochs[1],
+        ..settings.clone()
+    };
+    for (settings, folder, what) in [
+        (first, &urie, "URIE on the domain's images"),
+        (second, &dyntta, "DynTTA on them, its SK-UNet started from that URIE"),
+    ] {
+        let resume = resumable(folder)?;
+        progress.message(what);
+        let resolved = settings.resolve()?;
+        train_on(&resolved, &settings, classifier, data.clone(), folder, resume, &device, stop, progress)
+            .map_err(again)?;
+    }
+    // What is read off is what was saved.
+    load_dyntta(&dyntta, &Device::flex())
+}
+
+/// A part of a command that goes on by itself was stopped: its own way to be continued is not what to do.
+pub(crate) fn again(error: Error) -> Error {
+    match error {
+        Error::Interrupted(_) => Error::Interrupted(Some("the same command goes on from there".into())),
+        other => other,
+    }
+}
+
+/// Whether there is a run in `folder` to go on with; one that was stopped before its first state is removed.
+pub(crate) fn resumable(folder: &Path) -> Result<bool, Error> {
+    let resume = folder.join(state::FILE).is_file();
+    if !resume && folder.join(SETTINGS).is_file() {
+        std::fs::remove_dir_all(folder).map_err(Error::io(folder))?;
+    }
+    Ok(resume)
+}
+
+pub(crate) fn load_dyntta(path: &Path, device: &Device) -> Result<(DynTta, EnhancerConfig), Error> {
+    match checkpoint::load(path, device)? {
+        (Enhancer::DynTta(dyntta), Some(config)) => Ok((dyntta, config)),
+        _ => Err(Error::setting(
+            "enhancer",
+            "DynTTA, whose decisions a policy is made of",
+            format!("URIE in {}", path.display()),
+        )),
+    }
+}

@@ -1,0 +1,376 @@
+//! The experiment of the paper on estimated augmentations: over shifted domains, a classifier alone, behind DynTTA, retrained
+//! with each of several augmentation policies, and both together (Enomoto et al., IEEE Access 2024, arXiv 2212.04681).
+
+mod plot;
+mod report;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use burn::tensor::Device;
+use dyntta_corrupt::Preset;
+use dyntta_data::{Dataset, Options, Split};
+use dyntta_image::write_atomic;
+use dyntta_nn::{Classifier, DynTta, Mode};
+use serde::{Deserialize, Serialize};
+
+use crate::augmentation::{Augmentation, Style};
+use crate::classifier::{ClassifierSettings, train_classifier_on};
+use crate::control::{Progress, Stop};
+use crate::error::Error;
+use crate::estimate_run::{again, read_off, resumable, train_both};
+use crate::evaluate::Score;
+use crate::fit::count_hits;
+use crate::images::{Geometry, eval_batches, images};
+use crate::input::{check_classes, named, normalisation};
+use crate::run::TrainSettings;
+use crate::setting::{Setting, shifted};
+pub use report::ExperimentReport;
+use report::report;
+
+/// The file of the settings of an experiment in its folder.
+const FILE: &str = "experiment.json";
+
+/// What an experiment is made of.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct ExperimentSettings {
+    /// The training images, not shifted.
+    pub data: PathBuf,
+    /// The test images, not shifted.
+    pub test: PathBuf,
+    /// The classifier's weights.
+    pub classifier: PathBuf,
+    /// Its architecture; absent: told by its keys.
+    pub arch: Option<String>,
+    /// `imagenet` or `cifar`; absent: told by the architecture.
+    pub preset: Option<String>,
+    /// The shifted domains; `clean` is the images as they are, a natural shift for a classifier that was trained on others.
+    pub shifts: Vec<Setting>,
+    /// The fixed policies: `none`, `augmix`, `randaugment`, `trivialaugment`.
+    pub fixed: Vec<String>,
+    /// The ways to use the estimated policy: see [`Augmentation`].
+    pub styles: Vec<String>,
+    /// The seeds of everything.
+    pub seeds: Vec<u64>,
+    /// How many training images are used, as many of each class; absent: all.
+    pub limit: Option<usize>,
+    /// How many test images; absent: all.
+    pub test_limit: Option<usize>,
+    /// How many of the training images an enhancer is trained on; absent: as many as the classifiers.
+    pub enhancer_limit: Option<usize>,
+    /// Epochs of each retraining.
+    pub epochs: usize,
+    /// Whether retraining begins with fresh weights.
+    pub from_scratch: bool,
+    /// Epochs of URIE and of DynTTA in each estimate.
+    pub enhancer_epochs: [usize; 2],
+}
+
+/// The accuracies of one domain and one seed by contender.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct DomainScores {
+    /// On the domain's test images: (right, all).
+    pub shifted: BTreeMap<String, Score>,
+    /// On the same without the shift.
+    pub clean: BTreeMap<String, Score>,
+}
+
+/// A contender without retraining.
+pub const ALONE: &str = "alone";
+/// What stands behind the name of a contender that looks through DynTTA.
+pub const WITH_DYNTTA: &str = " + DynTTA";
+
+/// What stands before a style in the name of a contender retrained with the domain's own policy.
+pub const ESTIMATED: &str = "estimated ";
+
+/// The names of the contenders.
+fn names(settings: &ExperimentSettings) -> Vec<String> {
+    let styles = settings.styles.iter().map(|style| format!("{ESTIMATED}{style}"));
+    [ALONE.to_owned()].into_iter().chain(settings.fixed.clone()).chain(styles).collect()
+}
+
+struct Experiment<'a> {
+    settings: &'a ExperimentSettings,
+    folder: &'a Path,
+    train: Dataset,
+    enhancer_train: Dataset,
+    held_out: Dataset,
+    test: Dataset,
+    classifier: Classifier,
+    geometry: Geometry,
+    stop: &'a Stop,
+    device: Device,
+}
+
+/// Runs the experiment in `folder`, or goes on with the one that is there: what is finished is not done again.
+///
+/// # Errors
+/// Bad settings or inputs, another experiment in the folder, a full disk, or a request to stop.
+pub fn experiment(
+    settings: &ExperimentSettings,
+    folder: &Path,
+    stop: &Stop,
+    progress: &mut dyn Progress,
+) -> Result<ExperimentReport, Error> {
+    for (key, empty) in [("shifts", settings.shifts.is_empty()), ("seeds", settings.seeds.is_empty())] {
+        if empty {
+            return Err(Error::setting(key, "one at least", "none"));
+        }
+    }
+    if let Some(blind) = settings.shifts.iter().find(|s| matches!(s, Setting::Blind)) {
+        return Err(Error::setting("shifts", "clean, common15 or corruptions with severities", blind));
+    }
+    // Names are checked before anything is trained.
+    for name in &settings.fixed {
+        Augmentation::fixed(name)?;
+    }
+    for style in &settings.styles {
+        style.parse::<Style>()?;
+    }
+    let resolved = base(settings, 0).resolve()?;
+    let device = Device::flex();
+    let classifier = Classifier::load(
+        &settings.classifier,
+        Some(resolved.arch),
+        normalisation(&resolved.preprocessing),
+        &device,
+    )?;
+    let open = |path: &Path, split: Split| -> Result<Dataset, Error> {
+        let data = named(Dataset::open(path, &Options::split(split))?, &resolved.preprocessing)?;
+        check_classes(&data, &classifier)?;
+        Ok(data)
+    };
+    let limited = |data: &Dataset, limit: Option<usize>| match limit {
+        Some(limit) => data.limit_balanced(limit),
+        None => Ok(data.clone()),
+    };
+    let all = open(&settings.data, Split::Train)?;
+    let train = limited(&all, settings.limit)?;
+    let test = limited(&open(&settings.test, Split::Test)?, settings.test_limit)?;
+    // A tenth of the enhancer's share is read off, and not trained on.
+    let (enhancer_train, held_out) = limited(&train, settings.enhancer_limit)?.split(0.1, 0)?;
+    begin(settings, folder)?;
+    let run = Experiment {
+        settings,
+        folder,
+        train,
+        enhancer_train,
+        held_out,
+        test,
+        classifier,
+        geometry: resolved.geometry,
+        stop,
+        device,
+    };
+    let mut scores: BTreeMap<(u64, String), DomainScores> = BTreeMap::new();
+    for &seed in &settings.seeds {
+        for &shift in &settings.shifts {
+            scores.insert((seed, shift.to_string()), run.domain(seed, shift, progress)?);
+        }
+    }
+    report(settings, folder, &scores)
+}
+
+/// The settings of a retraining.
+fn base(settings: &ExperimentSettings, seed: u64) -> ClassifierSettings {
+    ClassifierSettings {
+        data: Some(settings.data.clone()),
+        classifier: Some(settings.classifier.clone()),
+        from_scratch: settings.from_scratch.then_some(true),
+        arch: settings.arch.clone(),
+        preset: settings.preset.clone(),
+        epochs: Some(settings.epochs),
+        seed: Some(seed),
+        ..ClassifierSettings::default()
+    }
+}
+
+/// Makes the folder, or checks that what is in it was made with the same settings; more seeds and shifts are welcome.
+fn begin(settings: &ExperimentSettings, folder: &Path) -> Result<(), Error> {
+    std::fs::create_dir_all(folder).map_err(Error::io(folder))?;
+    let path = folder.join(FILE);
+    let open = |s: &ExperimentSettings| ExperimentSettings {
+        shifts: Vec::new(),
+        seeds: Vec::new(),
+        fixed: Vec::new(),
+        styles: Vec::new(),
+        ..s.clone()
+    };
+    if path.is_file() {
+        let text = std::fs::read_to_string(&path).map_err(Error::io(&path))?;
+        let before: ExperimentSettings = serde_json::from_str(&text)
+            .map_err(|e| Error::Config { path: path.clone(), message: e.to_string() })?;
+        if open(&before) != open(settings) {
+            let message = "the experiment in it has other settings; choose another folder".to_owned();
+            return Err(Error::Resume { path, message });
+        }
+    }
+    let json = serde_json::to_string_pretty(settings).expect("plain data") + "\n";
+    Ok(write_atomic(path, json.as_bytes())?)
+}
+
+impl Experiment<'_> {
+    /// All of one domain and seed.
+    fn domain(&self, seed: u64, shift: Setting, progress: &mut dyn Progress) -> Result<DomainScores, Error> {
+        let place = self.folder.join(format!("seed{seed}"));
+        let folder = place.join(shift.to_string().replace(':', "-"));
+        let path = folder.join("scores.json");
+        let mut scores = match std::fs::read_to_string(&path) {
+            Ok(text) => serde_json::from_str::<DomainScores>(&text)
+                .map_err(|e| Error::Config { path: path.clone(), message: e.to_string() })?,
+            Err(_) => DomainScores::default(),
+        };
+        let contenders = names(self.settings);
+        let missing: Vec<&String> =
+            contenders.iter().filter(|name| !scores.shifted.contains_key(*name)).collect();
+        if missing.is_empty() {
+            return Ok(scores);
+        }
+        progress.message(&format!("== seed {seed}, {shift}"));
+        let enhancer = self.enhancer(seed, shift, &folder, progress)?;
+        let policy = folder.join("policy.toml");
+        if !policy.is_file() {
+            let clean = (shift != Setting::Clean).then_some(&self.held_out);
+            let about = BTreeMap::from([
+                ("data".to_owned(), self.settings.data.display().to_string()),
+                ("classifier".to_owned(), self.settings.classifier.display().to_string()),
+                ("setting".to_owned(), shift.to_string()),
+                ("seed".to_owned(), seed.to_string()),
+            ]);
+            let found = read_off(
+                &enhancer,
+                &self.held_out,
+                false,
+                clean,
+                self.geometry,
+                shift,
+                seed,
+                &self.device,
+                self.stop,
+                progress,
+                about,
+            )?;
+            write_atomic(policy.with_extension("svg"), found.picture().as_bytes())?;
+            found.write(&policy)?;
+        }
+        let mut retrained: Vec<(String, Classifier)> = Vec::new();
+        for name in missing {
+            if name == ALONE {
+                retrained.push((name.clone(), self.classifier.clone()));
+                continue;
+            }
+            let mut settings = base(self.settings, seed);
+            let run = match name.strip_prefix(ESTIMATED) {
+                Some(style) => {
+                    settings.policy = Some(policy.display().to_string());
+                    settings.style = Some(style.to_owned());
+                    folder.join(format!("retrained-{style}"))
+                }
+                // The same for every domain.
+                None => {
+                    settings.policy = Some(name.clone());
+                    place.join(format!("retrained-{name}"))
+                }
+            };
+            retrained.push((name.clone(), self.retrain(&settings, &run, name, progress)?));
+        }
+        self.measure(&enhancer, &retrained, shift, &mut scores, progress)?;
+        let json = serde_json::to_string_pretty(&scores).expect("plain data") + "\n";
+        write_atomic(&path, json.as_bytes())?;
+        Ok(scores)
+    }
+
+    fn enhancer(
+        &self,
+        seed: u64,
+        shift: Setting,
+        folder: &Path,
+        progress: &mut dyn Progress,
+    ) -> Result<DynTta, Error> {
+        let settings = TrainSettings {
+            data: Some(self.settings.data.clone()),
+            classifier: Some(self.settings.classifier.clone()),
+            arch: self.settings.arch.clone(),
+            setting: Some(shift),
+            preset: Some(self.geometry.preset.name().to_owned()),
+            seed: Some(seed),
+            ..TrainSettings::default()
+        };
+        let (dyntta, _) = train_both(
+            &settings,
+            self.settings.enhancer_epochs.map(Some),
+            &self.classifier,
+            &self.enhancer_train,
+            folder,
+            self.stop,
+            progress,
+        )?;
+        Ok(dyntta)
+    }
+
+    fn retrain(
+        &self,
+        settings: &ClassifierSettings,
+        folder: &Path,
+        name: &str,
+        progress: &mut dyn Progress,
+    ) -> Result<Classifier, Error> {
+        progress.message(&format!("retraining with {name}"));
+        let resume = resumable(folder)?;
+        let resolved = settings.resolve()?;
+        let data = self.train.clone();
+        let summary =
+            train_classifier_on(&resolved, settings, data, None, folder, resume, self.stop, progress)
+                .map_err(again)?;
+        Ok(summary.classifier)
+    }
+
+    /// Each of `retrained` alone and behind the enhancer, on the domain's test images and on clean ones.
+    fn measure(
+        &self,
+        enhancer: &DynTta,
+        retrained: &[(String, Classifier)],
+        shift: Setting,
+        scores: &mut DomainScores,
+        progress: &mut dyn Progress,
+    ) -> Result<(), Error> {
+        const BATCH: usize = 100;
+        let preset: Preset = self.geometry.preset;
+        let rounds: &[(Setting, bool)] = match shift {
+            Setting::Clean => &[(Setting::Clean, true)],
+            _ => &[(shift, true), (Setting::Clean, false)],
+        };
+        progress.begin("measuring", (rounds.len() * self.test.len()) as u64, 0);
+        let test = Arc::new(self.test.clone());
+        let mut done = 0;
+        for &(setting, is_shifted) in rounds {
+            let into = if is_shifted { &mut scores.shifted } else { &mut scores.clean };
+            // The test's corruptions are those of `dyntta eval` with its usual seed, the same for every seed here.
+            let change = move |image, path: &str| shifted(image, setting, preset, 0, path);
+            for batch in eval_batches(test.clone(), (0..test.len()).collect(), self.geometry, change, BATCH) {
+                self.stop.check()?;
+                let batch = batch?;
+                let seen = images(&batch, &self.device);
+                let enhanced = enhancer.forward(seen.clone(), Mode::Eval).images;
+                for (name, classifier) in retrained {
+                    for (name, images) in
+                        [(name.clone(), seen.clone()), (format!("{name}{WITH_DYNTTA}"), enhanced.clone())]
+                    {
+                        let score = into.entry(name).or_default();
+                        score.hits += count_hits(classifier.forward(images), &batch.labels);
+                        score.n += batch.len();
+                    }
+                }
+                done += batch.len();
+                progress.update(done as u64, &setting.to_string());
+            }
+        }
+        if shift == Setting::Clean {
+            scores.clean.clone_from(&scores.shifted);
+        }
+        progress.end("");
+        Ok(())
+    }
+}

@@ -1,0 +1,352 @@
+//! Training of classifiers, estimation of policies, and the experiment: determinism, resumption, refusals.
+
+use std::path::{Path, PathBuf};
+
+use burn::tensor::Device;
+use dyntta_augment::Policy;
+use dyntta_augment::policy::PolicyOp;
+use dyntta_data::{Split, Wanted};
+use dyntta_image::{Rgb8, Stream, write};
+use dyntta_nn::weights::{self, StateDict};
+use dyntta_nn::{Arch, ClassifierNet, Init};
+use dyntta_train::experiment::{ExperimentSettings, experiment};
+use dyntta_train::{
+    CLASSIFIER, ClassifierSettings, Error, EstimateSettings, METRICS, OptimizerKind, Progress, Silent, Stop,
+    TrainSettings, estimate, train_classifier,
+};
+
+/// A folder with pictures of three classes and weights of a small classifier.
+struct Place(tempfile::TempDir);
+
+impl Place {
+    fn new() -> Self {
+        let place = Self(tempfile::tempdir().unwrap());
+        for class in 0..3usize {
+            for i in 0..10 {
+                let mut stream = Stream::new(class as u64, &[&i.to_string()]);
+                let level = |v: usize, stream: &mut Stream| (60 * class + v % 40 + stream.below(60)) as u8;
+                let data = (0..16 * 16 * 3).map(|v| level(v, &mut stream)).collect();
+                let folder = place.at(&format!("data/c{class}"));
+                std::fs::create_dir_all(&folder).unwrap();
+                write(folder.join(format!("{i}.png")), &Rgb8::new(16, 16, data)).unwrap();
+            }
+        }
+        let net = ClassifierNet::new(&Init::new("classifier", 1, &Device::flex()), Arch::CifarResNet(1), 3);
+        weights::write(&place.at("net.safetensors"), &weights::state_dict(&net), Default::default()).unwrap();
+        place
+    }
+
+    fn at(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn policy(&self) -> PathBuf {
+        let op = |name: &str, weight| PolicyOp::new(name, weight);
+        let policy = Policy { ops: vec![op("invert", 0.5), op("equalize", 0.5)], ..Policy::default() };
+        policy.write(&self.at("policy.toml")).unwrap();
+        self.at("policy.toml")
+    }
+
+    fn settings(&self) -> ClassifierSettings {
+        ClassifierSettings {
+            data: Some(self.at("data")),
+            classifier: Some(self.at("net.safetensors")),
+            policy: Some(self.policy().display().to_string()),
+            preset: Some("cifar".into()),
+            input_size: Some(16.into()),
+            epochs: Some(2),
+            batch_size: Some(6),
+            ema: Some(0.9),
+            label_smoothing: Some(0.1),
+            ..ClassifierSettings::default()
+        }
+    }
+
+    fn train(
+        &self,
+        settings: &ClassifierSettings,
+        run: &str,
+        resume: bool,
+        stop: &Stop,
+        progress: &mut dyn Progress,
+    ) -> Result<StateDict, Error> {
+        let summary = train_classifier(settings, &self.at(run), resume, stop, progress)?;
+        Ok(weights::read(&summary.weights).unwrap())
+    }
+}
+
+/// Asks to stop once so many steps are done.
+struct StopAt(u64, Stop);
+
+impl Progress for StopAt {
+    fn begin(&mut self, _: &str, _: u64, _: u64) {}
+    fn update(&mut self, done: u64, _: &str) {
+        if done == self.0 {
+            self.1.request();
+        }
+    }
+    fn end(&mut self, _: &str) {}
+    fn message(&mut self, _: &str) {}
+}
+
+#[test]
+fn a_stopped_classifier_run_ends_with_the_weights_of_one_that_was_not() {
+    let place = Place::new();
+    for optimizer in [OptimizerKind::Sgd, OptimizerKind::Adamw] {
+        let settings = ClassifierSettings { optimizer: Some(optimizer), ..place.settings() };
+        let (whole, parts) = (format!("whole {optimizer:?}"), format!("parts {optimizer:?}"));
+        let expected = place.train(&settings, &whole, false, &Stop::default(), &mut Silent).unwrap();
+        // Ten steps in all: stopped inside the first epoch, and at its end.
+        for (stop_at, resume) in [(2, false), (5, true)] {
+            let stop = Stop::default();
+            let result = place.train(&settings, &parts, resume, &stop, &mut StopAt(stop_at, stop.clone()));
+            assert!(matches!(result, Err(Error::Interrupted(Some(_)))));
+        }
+        let found = place.train(&settings, &parts, true, &Stop::default(), &mut Silent).unwrap();
+        assert_eq!(expected, found, "{optimizer:?}");
+    }
+}
+
+/// A request to stop that comes while the epoch's result is measured loses nothing.
+#[test]
+fn a_run_stopped_in_its_validation_goes_on() {
+    let place = Place::new();
+    let settings = ClassifierSettings { validation: Some(place.at("data")), ..place.settings() };
+    let expected = place.train(&settings, "whole", false, &Stop::default(), &mut Silent).unwrap();
+    let metrics = std::fs::read_to_string(place.at("whole").join(METRICS)).unwrap();
+    let last: serde_json::Value = serde_json::from_str(metrics.lines().last().unwrap()).unwrap();
+    assert!(last["validation"].is_f64(), "{last}");
+    let stop = Stop::default();
+    // Five steps are an epoch: the request is heard in the validation that follows.
+    let result = place.train(&settings, "parts", false, &stop, &mut StopAt(5, stop.clone()));
+    assert!(matches!(result, Err(Error::Interrupted(Some(_)))));
+    assert_eq!(expected, place.train(&settings, "parts", true, &Stop::default(), &mut Silent).unwrap());
+}
+
+#[test]
+fn threads_change_nothing_and_seeds_and_policies_do() {
+    let place = Place::new();
+    let settings = ClassifierSettings { epochs: Some(1), ..place.settings() };
+    let run = |name: &str, threads: usize, settings: &ClassifierSettings| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| place.train(settings, name, false, &Stop::default(), &mut Silent).unwrap())
+    };
+    let base = run("one", 1, &settings);
+    assert_eq!(base, run("three", 3, &settings));
+    assert_ne!(base, run("seed", 1, &ClassifierSettings { seed: Some(1), ..settings.clone() }));
+    for policy in ["none", "augmix", "randaugment", "trivialaugment"] {
+        let fixed = ClassifierSettings { policy: Some(policy.into()), ..settings.clone() };
+        assert_ne!(base, run(policy, 1, &fixed));
+    }
+    let top = ClassifierSettings { style: Some("top-k".into()), top_k: Some(1), ..settings.clone() };
+    assert_ne!(base, run("top", 1, &top));
+    let fresh = ClassifierSettings { from_scratch: Some(true), ..settings };
+    assert_ne!(base, run("fresh", 1, &fresh));
+}
+
+/// What is written can be read by every other command: weights, preprocessing and class names.
+#[test]
+fn a_trained_classifier_brings_its_preprocessing() {
+    let place = Place::new();
+    place.train(&place.settings(), "run", false, &Stop::default(), &mut Silent).unwrap();
+    let json = std::fs::read_to_string(place.at("run").join(CLASSIFIER).with_extension("json")).unwrap();
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["classes"], serde_json::json!(["c0", "c1", "c2"]));
+    assert_eq!(json["input_size"], serde_json::json!([16, 16]));
+    // Trained on from there, with what it says.
+    let again = ClassifierSettings {
+        classifier: Some(place.at("run").join(CLASSIFIER)),
+        input_size: None,
+        ..place.settings()
+    };
+    assert_eq!(again.resolve().unwrap().geometry.fit.size, 16.into());
+}
+
+#[test]
+fn the_average_of_weights_follows_them() {
+    let place = Place::new();
+    let base = ClassifierSettings { epochs: Some(1), ..place.settings() };
+    let run = |name: &str, ema| {
+        place
+            .train(&ClassifierSettings { ema, ..base.clone() }, name, false, &Stop::default(), &mut Silent)
+            .unwrap()
+    };
+    let start = weights::read(&place.at("net.safetensors")).unwrap();
+    let (last, average) = (run("last", None), run("average", Some(0.9)));
+    let distance = |a: &StateDict, b: &StateDict| {
+        let entries = a.iter().flat_map(|(key, a)| a.data.iter().zip(&b[key].data));
+        entries.map(|(a, b)| f64::from(a - b) * f64::from(a - b)).sum::<f64>().sqrt()
+    };
+    let whole = distance(&start, &last);
+    assert!(distance(&average, &last) > 0.0 && distance(&average, &last) < whole);
+    assert!(distance(&average, &start) < whole);
+}
+
+#[test]
+fn settings_of_a_classifier_out_of_range_are_refused_by_name() {
+    let place = Place::new();
+    let base = place.settings();
+    let of = |change: fn(&mut ClassifierSettings)| {
+        let mut settings = base.clone();
+        change(&mut settings);
+        settings
+    };
+    let cases: Vec<(&str, ClassifierSettings)> = vec![
+        ("data", of(|s| s.data = None)),
+        ("arch", of(|s| s.classifier = None)),
+        ("limit", of(|s| s.limit = Some(0))),
+        ("epochs", of(|s| s.epochs = Some(0))),
+        ("lr", of(|s| s.lr = Some(0.0))),
+        ("ema", of(|s| s.ema = Some(1.0))),
+        ("label-smoothing", of(|s| s.label_smoothing = Some(-0.1))),
+        ("strength", of(|s| s.strength = Some(f64::NAN))),
+        ("style", of(|s| s.style = Some("upside-down".into()))),
+        ("top-k", of(|s| s.top_k = Some(3))),
+        ("strength", of(|s| (s.style, s.strength) = (Some("top-k".into()), Some(2.0)))),
+        ("style", of(|s| (s.policy, s.style) = (Some("augmix".into()), Some("top-k".into())))),
+    ];
+    for (key, settings) in cases {
+        let message = settings.resolve().unwrap_err().to_string();
+        assert!(message.contains(&format!("`{key}`")), "{key}: {message}");
+    }
+    let message = of(|s| s.policy = Some("augmux".into())).resolve().unwrap_err().to_string();
+    assert!(message.contains("augmux") && message.contains("trivialaugment"), "{message}");
+    let onnx = Path::new(env!("CARGO_MANIFEST_DIR")).join("../nn/tests/onnx/resnet.onnx");
+    let settings = ClassifierSettings { classifier: Some(onnx), ..base };
+    let message = settings.resolve().unwrap_err().to_string();
+    assert!(message.contains("`classifier`") && message.contains("ONNX"), "{message}");
+}
+
+fn estimation(place: &Place, runs: &str) -> EstimateSettings {
+    EstimateSettings {
+        train: TrainSettings {
+            data: Some(place.at("data")),
+            classifier: Some(place.at("net.safetensors")),
+            setting: Some("common15".parse().unwrap()),
+            preset: Some("cifar".into()),
+            input_size: Some(16.into()),
+            epochs: Some(1),
+            batch_size: Some(6),
+            bank: Some(["contrast", "low_pass_0.50", "invert", "urie"].map(Into::into).to_vec()),
+            ..TrainSettings::default()
+        },
+        corrupted: None,
+        split: Split::Train,
+        enhancer: None,
+        clean: None,
+        held_out: 0.3,
+        runs: place.at(runs),
+    }
+}
+
+#[test]
+fn a_policy_is_estimated_resumed_and_the_same_again() {
+    let place = Place::new();
+    let settings = estimation(&place, "whole");
+    let policy = estimate(&settings, &Stop::default(), &mut Silent).unwrap();
+    let names: Vec<&str> = policy.ops.iter().map(|op| op.name.as_str()).collect();
+    assert_eq!(names, ["contrast", "low_pass_0.50", "invert", "urie"]);
+    let sum: f64 = policy.ops.iter().map(|op| op.weight).sum();
+    assert!((sum - 1.0).abs() < 1e-4, "{sum}");
+    assert!(policy.ops[0].factor.is_some() && policy.ops[1].factor.is_none());
+    assert!(policy.ops[1].change.is_some() && policy.ops[1].clean_change.is_some());
+    assert!(policy.ops[3].change.is_none(), "a network's image is not at hand");
+    assert_eq!(policy.about["images"], "9");
+    for by in ["class", "corruption"] {
+        let images: usize = policy.groups.iter().filter(|g| g.by == by).map(|g| g.images).sum();
+        assert_eq!(images, 9, "{by}");
+    }
+    // Read back, it is the same.
+    policy.write(&place.at("estimated.toml")).unwrap();
+    assert_eq!(Policy::read(&place.at("estimated.toml")).unwrap(), policy);
+    // Stopped in each of its two trainings, it goes on to the same.
+    let parts = estimation(&place, "parts");
+    let stop = Stop::default();
+    let Err(error) = estimate(&parts, &stop, &mut StopAt(2, stop.clone())) else { panic!("stopped") };
+    assert!(error.to_string().contains("the same command goes on"), "{error}");
+    assert_eq!(estimate(&parts, &Stop::default(), &mut Silent).unwrap(), policy);
+    // What is trained is not trained again.
+    assert_eq!(estimate(&parts, &Stop::default(), &mut Silent).unwrap(), policy);
+    // A trained enhancer is read off over all the images.
+    let given = EstimateSettings { enhancer: Some(place.at("parts/dyntta")), ..estimation(&place, "none") };
+    assert_eq!(estimate(&given, &Stop::default(), &mut Silent).unwrap().about["images"], "30");
+    // A corrupted set on disk tells the corruption of each image too.
+    for (corruption, severity) in [("fog", 3), ("snow", 1)] {
+        let part = place.at(&format!("corrupted/{corruption}/{severity}"));
+        for class in ["c0", "c1", "c2"] {
+            std::fs::create_dir_all(part.join(class)).unwrap();
+            let from = place.at("data").join(class).join("0.png");
+            std::fs::copy(from, part.join(class).join("0.png")).unwrap();
+        }
+    }
+    let train = TrainSettings {
+        data: Some(place.at("corrupted")),
+        setting: Some("clean".parse().unwrap()),
+        ..given.train.clone()
+    };
+    let wanted = Some(Wanted::default());
+    let corrupted =
+        EstimateSettings { train, corrupted: wanted, clean: Some(place.at("data")), ..given.clone() };
+    let found = estimate(&corrupted, &Stop::default(), &mut Silent).unwrap();
+    let by: Vec<(&str, usize)> = found
+        .groups
+        .iter()
+        .filter(|group| group.by == "corruption")
+        .map(|group| (group.name.as_str(), group.images))
+        .collect();
+    assert_eq!(by, [("fog", 3), ("snow", 3)]);
+    assert_eq!(found.about["clean-images"], "30");
+    let urie = EstimateSettings { enhancer: Some(place.at("parts/urie")), ..given };
+    let Err(error) = estimate(&urie, &Stop::default(), &mut Silent) else { panic!("URIE decides nothing") };
+    assert!(error.to_string().contains("`enhancer`"), "{error}");
+}
+
+#[test]
+fn an_experiment_stopped_goes_on_and_grows() {
+    let place = Place::new();
+    let settings = ExperimentSettings {
+        data: place.at("data"),
+        test: place.at("data"),
+        classifier: place.at("net.safetensors"),
+        arch: None,
+        preset: None,
+        shifts: vec!["fog:3".parse().unwrap(), "clean".parse().unwrap()],
+        fixed: vec!["none".into(), "augmix".into()],
+        styles: vec!["top-k".into(), "inverted".into()],
+        seeds: vec![0],
+        limit: Some(24),
+        test_limit: Some(9),
+        enhancer_limit: None,
+        epochs: 1,
+        from_scratch: false,
+        enhancer_epochs: [1, 1],
+    };
+    let run = |settings: &ExperimentSettings, folder: &str| {
+        experiment(settings, &place.at(folder), &Stop::default(), &mut Silent)
+    };
+    let whole = run(&settings, "whole").unwrap();
+    for (what, path) in &whole.files {
+        assert!(path.is_file(), "{what} in {}", path.display());
+    }
+    let json = |folder: &str| -> serde_json::Value {
+        serde_json::from_str(&std::fs::read_to_string(place.at(folder).join("results.json")).unwrap())
+            .unwrap()
+    };
+    let accuracy = &json("whole")["accuracy"]["shifted"];
+    for name in ["alone", "none + DynTTA", "estimated top-k", "estimated inverted + DynTTA"] {
+        for domain in ["fog:3", "clean", "mean"] {
+            let found = accuracy[name][domain]["mean"].as_f64().unwrap();
+            assert!((0.0..=1.0).contains(&found), "{name} {domain}");
+        }
+    }
+    let stop = Stop::default();
+    let result = experiment(&settings, &place.at("parts"), &stop, &mut StopAt(1, stop.clone()));
+    assert!(matches!(result, Err(Error::Interrupted(Some(_)))));
+    assert_eq!(run(&settings, "parts").unwrap().tables, whole.tables);
+    // More of it is added, and what is there stays.
+    let more = ExperimentSettings { seeds: vec![0, 1], ..settings.clone() };
+    assert!(run(&more, "parts").unwrap().tables.contains(" ± "));
+    let other = ExperimentSettings { epochs: 2, ..settings };
+    let Err(error) = run(&other, "parts") else { panic!("another experiment") };
+    assert!(error.to_string().contains("other settings"), "{error}");
+}
