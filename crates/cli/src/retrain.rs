@@ -46,6 +46,12 @@ pub struct Common {
     /// Keep a moving average of the weights with this share of the past, such as 0.999; it is what is saved [default: none]
     #[arg(long, value_name = "SHARE")]
     ema: Option<f64>,
+    /// Mix images and labels in pairs, at a share from Beta(ALPHA, ALPHA) (mixup), such as 0.2 [default: none]
+    #[arg(long, value_name = "ALPHA")]
+    mixup: Option<f64>,
+    /// Paste rectangles from one image into another (CutMix), such as 1; with --mixup each batch takes one of them
+    #[arg(long, value_name = "ALPHA")]
+    cutmix: Option<f64>,
     /// Train on N images only, as many of each class
     #[arg(long, value_name = "N")]
     limit: Option<usize>,
@@ -105,6 +111,8 @@ impl Common {
             preset: self.preset.clone(),
             label_smoothing: self.label_smoothing,
             ema: self.ema,
+            mixup: self.mixup,
+            cutmix: self.cutmix,
             limit: self.limit,
             on_error: self.on_error.map(Into::into),
             preprocessing: self.input.preprocessing.clone(),

@@ -1,7 +1,7 @@
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
-use rand_distr::{Distribution, StandardNormal};
+use rand_distr::{Distribution, Gamma, StandardNormal};
 use sha2::{Digest, Sha256};
 
 /// A random stream that is fixed by a seed and a list of labels.
@@ -76,6 +76,14 @@ impl Stream {
     /// A standard normal deviate.
     pub fn normal_f32(&mut self) -> f32 {
         StandardNormal.sample(&mut self.0)
+    }
+
+    /// A draw from the Gamma distribution of this shape (positive) and scale 1.
+    ///
+    /// # Panics
+    /// If `shape` is not positive and finite.
+    pub fn gamma(&mut self, shape: f64) -> f64 {
+        Gamma::new(shape, 1.0).expect("a positive shape").sample(&mut self.0)
     }
 
     /// A draw from any distribution of `rand_distr`.

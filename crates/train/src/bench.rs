@@ -48,6 +48,8 @@ pub fn step(size: usize, batch: usize, runs: usize) -> StepTimes {
         clip_norm: None,
         label_smoothing: 0.0,
         ema: None,
+        mixup: None,
+        cutmix: None,
         seed: 0,
     };
     let mut optimizer = recipe.optimizer();

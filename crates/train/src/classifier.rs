@@ -92,6 +92,10 @@ pub struct ClassifierSettings {
     pub label_smoothing: Option<f64>,
     /// The share of the past in a moving average of the weights; 0: none.
     pub ema: Option<f64>,
+    /// The alpha of mixup; 0: none.
+    pub mixup: Option<f64>,
+    /// The alpha of CutMix; 0: none.
+    pub cutmix: Option<f64>,
     /// Names every random stream of the run.
     pub seed: Option<u64>,
 }
@@ -167,6 +171,8 @@ impl ClassifierSettings {
             clip,
             label_smoothing,
             ema,
+            mixup,
+            cutmix,
             seed,
         )
     }
@@ -235,6 +241,8 @@ impl ClassifierSettings {
             clip_norm: self.clip.filter(|&clip| clip != 0.0),
             label_smoothing: self.label_smoothing.unwrap_or(0.0),
             ema: self.ema.filter(|&share| share != 0.0),
+            mixup: self.mixup.filter(|&alpha| alpha != 0.0),
+            cutmix: self.cutmix.filter(|&alpha| alpha != 0.0),
             seed: self.seed.unwrap_or(0),
         };
         recipe.check()?;

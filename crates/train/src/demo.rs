@@ -171,6 +171,8 @@ fn classifier(
         clip_norm: None,
         label_smoothing: 0.0,
         ema: None,
+        mixup: None,
+        cutmix: None,
         seed,
     };
     let net = ClassifierNet::new(&Init::new("classifier", seed, &autodiff), ARCH, train.classes.len());

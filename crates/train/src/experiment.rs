@@ -165,12 +165,15 @@ pub fn experiment(
         device,
     };
     let mut scores: BTreeMap<(u64, String), DomainScores> = BTreeMap::new();
+    let mut done = None;
     for &seed in &settings.seeds {
         for &shift in &settings.shifts {
             scores.insert((seed, shift.to_string()), run.domain(seed, shift, progress)?);
+            // So that what there is can be looked at while the rest is under way.
+            done = Some(report(settings, folder, &scores)?);
         }
     }
-    report(settings, folder, &scores)
+    Ok(done.expect("a seed and a shift"))
 }
 
 /// The settings of a retraining.

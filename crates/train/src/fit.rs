@@ -16,6 +16,7 @@ use crate::average;
 use crate::control::{Progress, Stop};
 use crate::error::Error;
 use crate::images::{TrainingImages, images};
+use crate::mix::{Mixed, mix};
 use crate::recipe::{Recipe, clip_global_norm};
 use crate::state::{self, Position};
 
@@ -65,7 +66,8 @@ enum Line<'a> {
 
 /// Trains `model` so that `logits(model, images)` gives the labels' classes; `images` is `[n, 3, h, w]` in `0..=1`.
 ///
-/// With [`Recipe::ema`] what comes out, and what is exported, is the average of the weights.
+/// With [`Recipe::mixup`] or [`Recipe::cutmix`] the accuracy of an epoch is that of mixed images, each held against its own
+/// label. With [`Recipe::ema`] what comes out, and what is exported, is the average of the weights.
 ///
 /// The result depends on the recipe, the data and the initial weights alone: not on the number of threads, and not on
 /// how often the run was stopped and resumed.
@@ -122,7 +124,7 @@ pub fn fit<M: Module>(
                 continue;
             }
             let lr = recipe.lr * recipe.schedule.factor(at.epoch * steps + at.step, total, at.epoch);
-            let step = train_step(&model, &logits, batch, recipe, device);
+            let step = train_step(&model, &logits, batch, recipe, (at.epoch, at.step), device);
             if !step.loss.is_finite() {
                 return Err(non_finite(step.loss, &at, lr, recipe, folder.as_ref()));
             }
@@ -270,17 +272,28 @@ struct Step {
 fn train_step<M: Module>(
     model: &M,
     logits: impl Fn(&M, Tensor<4>) -> Tensor<2>,
-    batch: Batch,
+    mut batch: Batch,
     recipe: &Recipe,
+    (epoch, step): (usize, usize),
     device: &Device,
 ) -> Step {
     let n = batch.len();
-    let labels: Vec<i32> = batch.labels.iter().map(|&l| l as i32).collect();
-    let labels = Tensor::from_data(TensorData::new(labels, [n]), device);
+    let tensor = |labels: &[usize]| -> Tensor<1, Int> {
+        let labels: Vec<i32> = labels.iter().map(|&l| l as i32).collect();
+        Tensor::from_data(TensorData::new(labels, [n]), device)
+    };
+    let mixed = mix(&mut batch, recipe, epoch, step);
     let images = images(&batch, device);
     let logits = logits(model, images);
     let hits = count_hits(logits.clone().without_autodiff(), &batch.labels);
-    let loss = cross_entropy(logits, labels, recipe.label_smoothing);
+    let of = |logits, labels: &[usize]| cross_entropy(logits, tensor(labels), recipe.label_smoothing);
+    let loss = match mixed {
+        None => of(logits, &batch.labels),
+        Some(Mixed { partners, share }) => {
+            of(logits.clone(), &batch.labels).mul_scalar(share)
+                + of(logits, &partners).mul_scalar(1.0 - share)
+        }
+    };
     let value: f32 = loss.clone().without_autodiff().into_scalar();
     let mut gradients = GradientsParams::from_grads(loss.backward(), model);
     if let Some(limit) = recipe.clip_norm {

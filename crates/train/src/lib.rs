@@ -15,6 +15,7 @@ pub mod experiment;
 mod fit;
 mod images;
 mod input;
+mod mix;
 mod optimizer;
 pub mod picture;
 mod recipe;

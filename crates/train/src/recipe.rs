@@ -68,8 +68,14 @@ pub struct Recipe {
     /// Share of the target spread evenly over all classes.
     pub label_smoothing: f64,
     /// The share of the past in a moving average of the weights, which then is the result; `None`: the last weights are.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ema: Option<f64>,
+    /// The alpha of mixup; `None`: images stay apart.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mixup: Option<f64>,
+    /// The alpha of CutMix; with mixup too, each batch goes through one of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cutmix: Option<f64>,
     /// Names every random stream of the run.
     pub seed: u64,
 }
@@ -87,6 +93,11 @@ impl Recipe {
         positive("lr", self.lr)?;
         if let Some(clip) = self.clip_norm {
             positive("clip", clip)?;
+        }
+        for (key, alpha) in [("mixup", self.mixup), ("cutmix", self.cutmix)] {
+            if let Some(alpha) = alpha {
+                positive(key, alpha)?;
+            }
         }
         for (key, value) in [("epochs", self.epochs), ("batch-size", self.batch_size)] {
             if value == 0 {

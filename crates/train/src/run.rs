@@ -187,6 +187,8 @@ impl TrainSettings {
             },
             label_smoothing: 0.0,
             ema: None,
+            mixup: None,
+            cutmix: None,
             seed: self.seed.unwrap_or(0),
         };
         recipe.check()?;

@@ -93,7 +93,8 @@ impl Progress for StopAt {
 fn a_stopped_classifier_run_ends_with_the_weights_of_one_that_was_not() {
     let place = Place::new();
     for optimizer in [OptimizerKind::Sgd, OptimizerKind::Adamw] {
-        let settings = ClassifierSettings { optimizer: Some(optimizer), ..place.settings() };
+        let (mixup, cutmix) = (Some(0.2), (optimizer == OptimizerKind::Sgd).then_some(1.0));
+        let settings = ClassifierSettings { optimizer: Some(optimizer), mixup, cutmix, ..place.settings() };
         let (whole, parts) = (format!("whole {optimizer:?}"), format!("parts {optimizer:?}"));
         let expected = place.train(&settings, &whole, false, &Stop::default(), &mut Silent).unwrap();
         // Ten steps in all: stopped inside the first epoch, and at its end.
@@ -198,6 +199,8 @@ fn settings_of_a_classifier_out_of_range_are_refused_by_name() {
         ("epochs", of(|s| s.epochs = Some(0))),
         ("lr", of(|s| s.lr = Some(0.0))),
         ("ema", of(|s| s.ema = Some(1.0))),
+        ("mixup", of(|s| s.mixup = Some(-1.0))),
+        ("cutmix", of(|s| s.cutmix = Some(f64::INFINITY))),
         ("label-smoothing", of(|s| s.label_smoothing = Some(-0.1))),
         ("strength", of(|s| s.strength = Some(f64::NAN))),
         ("style", of(|s| s.style = Some("upside-down".into()))),

@@ -38,7 +38,7 @@ pub struct PolicyOptions {
 
 impl Default for PolicyOptions {
     fn default() -> Self {
-        Self { direction: Direction::Invert, strength: 1.0, share: 0.2, depth: 1..=3 }
+        Self { direction: Direction::Invert, strength: 1.0, share: 0.15, depth: 1..=3 }
     }
 }
 
@@ -283,8 +283,8 @@ mod tests {
             let of = of as f64;
             (count as f64 - of * p).abs() < 5.0 * (of * p * (1.0 - p)).sqrt()
         };
-        assert!(fits(stays, n, 0.8), "{stays}");
-        assert!(depths[1..].iter().all(|&d| fits(d, n, 0.2 / 3.0)), "{depths:?}");
+        assert!(fits(stays, n, 0.85), "{stays}");
+        assert!(depths[1..].iter().all(|&d| fits(d, n, 0.15 / 3.0)), "{depths:?}");
         let all: usize = chosen.iter().sum();
         for (count, p) in chosen.into_iter().zip([0.5 / 0.8, 0.25 / 0.8, 0.05 / 0.8]) {
             assert!(fits(count, all, p), "{chosen:?}");

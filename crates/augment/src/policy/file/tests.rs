@@ -18,7 +18,7 @@ setting = "common15"
 name = "scale"
 weight = 0.25
 factor = { mean = 0.8, quantiles = [0.7, 0.75, 0.78, 0.8, 0.82, 0.85, 1.3] }
-clean = 0.5
+clean_weight = 0.5
 clean_factor = { mean = 1.0, quantiles = [1, 1, 1, 1, 1, 1, 1] }
 
 [[op]]
@@ -74,7 +74,7 @@ fn a_syntax_error_is_told_with_its_line() {
 
 #[test]
 fn keys_are_the_known_ones() {
-    refused("clean = 0.5", "claen = 0.5", 10, &["unknown field `claen`", "`clean`"]);
+    refused("clean_weight = 0.5", "claen = 0.5", 10, &["unknown field `claen`", "`clean_weight`"]);
     refused("images = 7", "image = 7", 20, &["unknown field `image`", "`images`"]);
     refused("[about]", "[abut]", 3, &["unknown field `abut`", "`about`"]);
     refused("mean = 0.8, ", "mean = 0.8, median = 0.8, ", 9, &["unknown field `median`", "`quantiles`"]);
@@ -144,7 +144,12 @@ fn weights_are_finite_and_not_negative() {
             15,
             &["`weight`: expected a finite number", found],
         );
-        refused("clean = 0.5", &format!("clean = {bad}"), 10, &["`clean`: expected a finite number", found]);
+        refused(
+            "clean_weight = 0.5",
+            &format!("clean_weight = {bad}"),
+            10,
+            &["`clean_weight`: expected a finite number", found],
+        );
         refused(
             "\"low_pass_0.10\" = 0.5",
             &format!("\"low_pass_0.10\" = {bad}"),
@@ -212,7 +217,7 @@ fn a_file_edited_by_hand_is_read() {
         name = 'low_pass_0.1'
 
         [[op]]
-        clean = 0
+        clean_weight = 0
         weight = 1_0
         factor.quantiles = [
             -2, -1.5,  # multi-line

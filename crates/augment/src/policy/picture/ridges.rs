@@ -53,7 +53,7 @@ pub fn height(ridges: &[Ridge]) -> f64 {
 
 pub fn draw(canvas: &mut Canvas, x: f64, y: f64, ridges: &[Ridge]) {
     let note = "from the op's lowest to its highest; the line is neutral; paler is less weight";
-    heading(canvas, x, y, "Distribution", note);
+    heading(canvas, x, y, "Factors", note);
     let right = x + WIDTH;
     canvas.text(right, y + HEAD - 8.0, Anchor::Right, Font::plain(10.0), FAINT, "median (5 to 95 %)");
     for (i, ridge) in ridges.iter().enumerate() {

@@ -131,7 +131,7 @@ fn many_ops_fit() {
     };
     let texts = texts(&policy(filters("low_pass")));
     assert!(filters("low_pass").iter().all(|op| has(&texts, &op.name)));
-    assert!(!has(&texts, "Distribution"));
+    assert!(!has(&texts, "Factors"));
 
     let corruptions =
         ["gaussian_noise", "a name that is longer than there is room", "elastic_transform", "fog"];
