@@ -12,7 +12,7 @@ use dyntta_nn::{Arch, Classifier, Normalisation, weights};
 use dyntta_train::{Stop, metadata, usual, usual_name};
 use serde_json::{Value, json};
 
-use crate::{eval, preprocessing, retrain};
+use crate::{eval, preprocessing, recipe, retrain};
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -25,6 +25,7 @@ enum Command {
     /// What a classifier's file holds, and what would be fed to it.
     Info(Box<InfoArgs>),
     /// Train a classifier, from scratch or from weights.
+    #[command(after_help = recipe::CLASSIFIER_DEFAULTS)]
     Train(Box<retrain::TrainArgs>),
     /// Measure a classifier: `dyntta eval` under another name.
     Eval(Box<eval::Args>),

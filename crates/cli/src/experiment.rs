@@ -30,7 +30,7 @@ pub struct Args {
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
     /// The domains: corruptions with their severities, common15 (a mix of all fifteen), clean (the images as they are: a
-    /// natural shift, for a classifier trained on others) [default: the paper's four, common15 and clean]
+    /// natural shift, for a classifier trained on others)
     #[arg(
         long,
         value_name = "LIST",
@@ -83,10 +83,10 @@ pub fn run(args: Args, stop: &Stop) -> Result<()> {
         classifier: args.classifier,
         arch: args.arch,
         preset: args.preset,
-        shifts: args.shifts,
-        fixed: args.policies,
-        styles: args.styles,
-        seeds: args.seeds,
+        shifts: each_once(args.shifts),
+        fixed: each_once(args.policies),
+        styles: each_once(args.styles),
+        seeds: each_once(args.seeds),
         limit: args.limit,
         test_limit: args.test_limit,
         enhancer_limit: args.enhancer_limit,
@@ -102,4 +102,15 @@ pub fn run(args: Args, stop: &Stop) -> Result<()> {
     }
     println!("\ndone in {}", clock(started.elapsed().as_secs_f64()));
     Ok(())
+}
+
+/// A list without what is named again.
+fn each_once<T: PartialEq>(list: Vec<T>) -> Vec<T> {
+    let mut out: Vec<T> = Vec::new();
+    for item in list {
+        if !out.contains(&item) {
+            out.push(item);
+        }
+    }
+    out
 }

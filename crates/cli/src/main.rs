@@ -34,6 +34,7 @@ enum Command {
     /// The whole story on built-in data: train, freeze, enhance, measure. No network, no arguments needed.
     Demo(demo::Args),
     /// Train an enhancer in front of a frozen classifier.
+    #[command(after_help = recipe::ENHANCER_DEFAULTS)]
     Train(Box<train::Args>),
     /// Measure a classifier on clean and corrupted images, with and without an enhancer.
     Eval(Box<eval::Args>),
@@ -46,8 +47,10 @@ enum Command {
     /// Look into classifiers, train them, measure them.
     Classifier(classifier::Args),
     /// Estimate which augmentations a shifted domain asks for: a policy to retrain with.
+    #[command(after_help = recipe::ENHANCER_DEFAULTS)]
     Estimate(Box<estimate::Args>),
     /// Retrain a classifier with an augmentation policy: an estimated one, or one of the usual ones.
+    #[command(after_help = recipe::CLASSIFIER_DEFAULTS)]
     Retrain(Box<retrain::RetrainArgs>),
     /// The paper's experiment on estimated augmentations: a classifier alone, behind DynTTA, retrained with each policy, and
     /// both together, over shifted domains.

@@ -42,7 +42,7 @@ pub struct ClassifierSettings {
     pub arch: Option<String>,
     /// The training-time augmentation: `none`, `augmix`, `randaugment`, `trivialaugment`, or a policy's file.
     pub policy: Option<String>,
-    /// How a policy's file is used, see [`Augmentation`]: `chains` or `top-k`.
+    /// How a policy's file is used: `top-k`, `sampled` or `inverted`, see [`Style`].
     pub style: Option<String>,
     /// How many augmentations the style `top-k` takes.
     pub top_k: Option<usize>,

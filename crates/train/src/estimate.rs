@@ -53,7 +53,6 @@ pub fn decide(
     stop: &Stop,
     progress: &mut dyn Progress,
 ) -> Result<Decisions, Error> {
-    const BATCH: usize = 100;
     let bank = enhancer.bank();
     let mut out = Decisions {
         names: bank.names().map(Into::into).collect(),
@@ -63,7 +62,9 @@ pub fn decide(
     };
     let change = move |image, path: &str| shifted(image, setting, geometry.preset, seed, path);
     progress.begin("estimating", data.len() as u64, 0);
-    for batch in eval_batches(Arc::new(data.clone()), (0..data.len()).collect(), geometry, change, BATCH) {
+    for batch in
+        eval_batches(Arc::new(data.clone()), (0..data.len()).collect(), geometry, change, geometry.batch())
+    {
         stop.check()?;
         let batch = batch?;
         if batch.is_empty() {
@@ -135,12 +136,10 @@ impl Decisions {
         self.weights.is_empty()
     }
 
-    /// The mean blend weight of augmentation `k` over the images that `member` takes.
-    fn weight(&self, k: usize, member: impl Fn(usize) -> bool) -> f64 {
-        let members = (0..self.len()).filter(|&i| member(i));
-        let (sum, n) =
-            members.fold((0.0, 0usize), |(sum, n), i| (sum + f64::from(self.weights[i][k]), n + 1));
-        rounded(sum / n.max(1) as f64)
+    /// The mean blend weight of augmentation `k` over these images.
+    fn weight(&self, k: usize, members: impl ExactSizeIterator<Item = usize>) -> f64 {
+        let n = members.len();
+        rounded(members.map(|i| f64::from(self.weights[i][k])).sum::<f64>() / n as f64)
     }
 
     fn factors(&self, k: usize) -> Option<Distribution> {
@@ -160,10 +159,10 @@ impl Decisions {
     pub fn policy(&self, clean: Option<&Self>, about: BTreeMap<String, String>) -> Policy {
         let ops = self.names.iter().enumerate().map(|(k, name)| PolicyOp {
             name: name.clone(),
-            weight: self.weight(k, |_| true),
+            weight: self.weight(k, 0..self.len()),
             factor: self.factors(k),
             change: self.change(k),
-            clean_weight: clean.map(|c| c.weight(k, |_| true)),
+            clean_weight: clean.map(|c| c.weight(k, 0..c.len())),
             clean_factor: clean.and_then(|c| c.factors(k)),
             clean_change: clean.and_then(|c| c.change(k)),
         });
@@ -184,7 +183,7 @@ impl Decisions {
                 .names
                 .iter()
                 .enumerate()
-                .map(|(k, op)| (op.clone(), self.weight(k, |i| members.binary_search(&i).is_ok())))
+                .map(|(k, op)| (op.clone(), self.weight(k, members.iter().copied())))
                 .filter(|(_, weight)| *weight >= LEAST_SHOWN)
                 .collect(),
         });

@@ -142,7 +142,8 @@ pub fn estimate(
         stop,
         progress,
         about(&resolved, setting, settings.enhancer.as_deref(), &config),
-    )?;
+    )
+    .map_err(again)?;
     report_skipped(&skipped, progress);
     Ok(policy)
 }

@@ -279,7 +279,7 @@ impl Experiment<'_> {
             };
             retrained.push((name.clone(), self.retrain(&settings, &run, name, progress)?));
         }
-        self.measure(&enhancer, &retrained, shift, &mut scores, progress)?;
+        self.measure(&enhancer, &retrained, shift, &mut scores, progress).map_err(again)?;
         let json = serde_json::to_string_pretty(&scores).expect("plain data") + "\n";
         write_atomic(&path, json.as_bytes())?;
         Ok(scores)
@@ -339,7 +339,6 @@ impl Experiment<'_> {
         scores: &mut DomainScores,
         progress: &mut dyn Progress,
     ) -> Result<(), Error> {
-        const BATCH: usize = 100;
         let preset: Preset = self.geometry.preset;
         let rounds: &[(Setting, bool)] = match shift {
             Setting::Clean => &[(Setting::Clean, true)],
@@ -352,7 +351,13 @@ impl Experiment<'_> {
             let into = if is_shifted { &mut scores.shifted } else { &mut scores.clean };
             // The test's corruptions are those of `dyntta eval` with its usual seed, the same for every seed here.
             let change = move |image, path: &str| shifted(image, setting, preset, 0, path);
-            for batch in eval_batches(test.clone(), (0..test.len()).collect(), self.geometry, change, BATCH) {
+            for batch in eval_batches(
+                test.clone(),
+                (0..test.len()).collect(),
+                self.geometry,
+                change,
+                self.geometry.batch(),
+            ) {
                 self.stop.check()?;
                 let batch = batch?;
                 let seen = images(&batch, &self.device);

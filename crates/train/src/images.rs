@@ -54,6 +54,12 @@ impl Geometry {
         if stream.uniform() < 0.5 { flip_horizontal(&image) } else { image }
     }
 
+    /// How many images an enhancer takes at once in evaluation: 100, or fewer large ones, whose feature maps fill memory.
+    pub(crate) fn batch(self) -> usize {
+        const PIXELS: usize = 1 << 19;
+        (PIXELS / (self.fit.size.height * self.fit.size.width).max(1)).clamp(1, 100)
+    }
+
     /// For evaluation: what the classifier was trained to see.
     pub fn eval(self, image: &Rgb8) -> Rgb8 {
         self.fit.apply(image)

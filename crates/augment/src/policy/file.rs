@@ -80,7 +80,8 @@ impl Policy {
     /// [`Error::Read`], or [`Error::Policy`] with the line: for what is not TOML, versions other than 1, missing and
     /// unknown keys, unknown augmentations and ones that occur twice, weights that are negative or not finite or all 0,
     /// factors out of their op's range, quantiles that fall or are not as many as [`QUANTILES`], factors of an op that
-    /// has none or the lack of them where the weight is positive, and groups that name an op that the file hasn't.
+    /// has none or the lack of them where the weight is positive, changes outside `0..=1`, and groups that name an op that
+    /// the file hasn't.
     pub fn read(path: &Path) -> Result<Self, Error> {
         let text = std::fs::read_to_string(path)
             .map_err(|e| Error::Read { path: path.to_owned(), reason: e.to_string() })?;

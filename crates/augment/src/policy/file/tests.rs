@@ -73,6 +73,25 @@ fn a_syntax_error_is_told_with_its_line() {
 }
 
 #[test]
+fn changes_are_shares_that_rise() {
+    let with = |line: &str| GOOD.replace("weight = 0.75", &format!("weight = 0.75\n{line}"));
+    let good = with("change = { mean = 0.1, quantiles = [0, 0.05, 0.1, 0.1, 0.1, 0.2, 1] }");
+    let policy = parse(&good).unwrap();
+    assert_eq!(policy.ops[1].change.as_ref().unwrap().at(1.0), 1.0);
+    assert_eq!(policy.ops[1].clean_change, None);
+    for (quantiles, words) in [
+        ("[0, 0.05, 0.1, 0.1, 0.1, 0.2, 1.5]", &["a number from 0 to 1", "1.5"][..]),
+        ("[0, 0.05, 0.1, 0.1, 0.05, 0.2, 1]", &["don't fall"]),
+        ("[0, 1]", &["7 numbers"]),
+    ] {
+        for key in ["change", "clean_change"] {
+            let text = with(&format!("{key} = {{ mean = 0.1, quantiles = {quantiles} }}"));
+            refused_text(&text, 16, &[words, &[&format!("`{key}.quantiles`")]].concat());
+        }
+    }
+}
+
+#[test]
 fn keys_are_the_known_ones() {
     refused("clean_weight = 0.5", "claen = 0.5", 10, &["unknown field `claen`", "`clean_weight`"]);
     refused("images = 7", "image = 7", 20, &["unknown field `image`", "`images`"]);
