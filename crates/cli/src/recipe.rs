@@ -1,7 +1,12 @@
 //! Flags for how something is trained, of `train`, `estimate`, `classifier train` and `retrain`.
 
+use std::fmt::Display;
+use std::path::Path;
+
 use clap::ValueEnum;
-use dyntta_train::{OptimizerKind, Schedule};
+use dyntta_train::{EpochMetrics, OptimizerKind, Schedule};
+
+use crate::progress::{clock, peak_mib};
 
 #[derive(Clone, Copy, ValueEnum)]
 enum OptimizerArg {
@@ -77,4 +82,20 @@ impl Args {
             ScheduleArg::Step => Schedule::Step,
         })
     }
+}
+
+/// What a finished training prints: its epochs, then what was trained, how long it took, the memory and the file.
+pub fn print_summary(epochs: &[EpochMetrics], what: impl Display, seconds: f64, file: &Path) {
+    for epoch in epochs {
+        let validation = epoch.validation.map_or(String::new(), |v| format!(", validation {v:.4}"));
+        println!(
+            "epoch {}: loss {:.4}, accuracy {:.4}{validation}, {:.1} ms an image",
+            epoch.epoch,
+            epoch.loss,
+            epoch.accuracy,
+            1e3 * epoch.seconds / epoch.images as f64
+        );
+    }
+    let memory = peak_mib().map(|mib| format!(", peak memory {mib} MiB")).unwrap_or_default();
+    println!("{what} trained in {}{memory}: {}", clock(seconds), file.display());
 }

@@ -7,7 +7,7 @@ use anyhow::{Result, bail};
 use dyntta_train::{ClassifierSettings, Stop, train_classifier};
 
 use crate::preprocessing::{self, OnErrorArg};
-use crate::progress::{self, clock, peak_mib};
+use crate::progress;
 use crate::recipe;
 
 /// What both commands take.
@@ -155,23 +155,8 @@ impl Common {
         let started = Instant::now();
         let mut progress = progress::new();
         let summary = train_classifier(&settings, &self.out, self.resume, stop, &mut *progress)?;
-        for epoch in &summary.epochs {
-            let validation = epoch.validation.map_or(String::new(), |v| format!(", validation {v:.4}"));
-            println!(
-                "epoch {}: loss {:.4}, accuracy {:.4}{validation}, {:.1} ms an image",
-                epoch.epoch,
-                epoch.loss,
-                epoch.accuracy,
-                1e3 * epoch.seconds / epoch.images as f64
-            );
-        }
-        let memory = peak_mib().map(|mib| format!(", peak memory {mib} MiB")).unwrap_or_default();
-        println!(
-            "{} trained in {}{memory}: {}",
-            summary.classifier.arch(),
-            clock(started.elapsed().as_secs_f64()),
-            summary.weights.display()
-        );
+        let seconds = started.elapsed().as_secs_f64();
+        recipe::print_summary(&summary.epochs, summary.classifier.arch(), seconds, &summary.weights);
         Ok(())
     }
 }

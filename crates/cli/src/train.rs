@@ -9,7 +9,7 @@ use dyntta_nn::checkpoint::{Method, WEIGHTS};
 use dyntta_train::{Setting, Stop, TrainSettings, train_enhancer};
 
 use crate::preprocessing::{self, OnErrorArg};
-use crate::progress::{self, clock, peak_mib};
+use crate::progress;
 use crate::recipe;
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -134,21 +134,7 @@ pub fn run(args: Args, stop: &Stop) -> Result<()> {
     let started = Instant::now();
     let mut progress = progress::new();
     let summary = train_enhancer(&settings, &args.out, args.resume, stop, &mut *progress)?;
-    for epoch in &summary.epochs {
-        println!(
-            "epoch {}: loss {:.4}, accuracy {:.4}, {:.1} ms an image",
-            epoch.epoch,
-            epoch.loss,
-            epoch.accuracy,
-            1e3 * epoch.seconds / epoch.images as f64
-        );
-    }
-    let memory = peak_mib().map(|mib| format!(", peak memory {mib} MiB")).unwrap_or_default();
-    println!(
-        "{} trained in {}{memory}: {}",
-        summary.config.method,
-        clock(started.elapsed().as_secs_f64()),
-        args.out.join(WEIGHTS).display()
-    );
+    let seconds = started.elapsed().as_secs_f64();
+    recipe::print_summary(&summary.epochs, summary.config.method, seconds, &args.out.join(WEIGHTS));
     Ok(())
 }

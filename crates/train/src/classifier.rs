@@ -19,8 +19,7 @@ use crate::fit::{EpochMetrics, RunFolder, fit};
 use crate::images::{Geometry, TrainingImages};
 use crate::input::{OnError, check_classes, named, normalisation, report_skipped, usual, usual_name};
 use crate::recipe::{OptimizerKind, Recipe, Schedule};
-use crate::run::{SETTINGS, begin_folder};
-use crate::state;
+use crate::settings;
 
 /// The file of the trained weights in a run's folder; the preprocessing has the same name with `.json`.
 pub const CLASSIFIER: &str = "classifier.safetensors";
@@ -113,11 +112,7 @@ impl ClassifierSettings {
     /// # Errors
     /// If it cannot be read, is not TOML, or has a key or value that is none: line and key are named.
     pub fn read_toml(path: &Path) -> Result<Self, Error> {
-        let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
-        toml::from_str(&text).map_err(|e| Error::Config {
-            path: path.to_owned(),
-            message: e.to_string().trim_end().to_owned(),
-        })
+        settings::read_toml(path)
     }
 
     /// Reads the settings of a run that is there.
@@ -125,13 +120,7 @@ impl ClassifierSettings {
     /// # Errors
     /// If there is none, or its file is damaged.
     pub fn read_run(folder: &Path) -> Result<Self, Error> {
-        let path = folder.join(SETTINGS);
-        if !path.is_file() {
-            let message = format!("there is no run in this folder (no {SETTINGS})");
-            return Err(Error::Resume { path: folder.to_owned(), message });
-        }
-        let text = std::fs::read_to_string(&path).map_err(Error::io(&path))?;
-        serde_json::from_str(&text).map_err(|e| Error::Config { path, message: e.to_string() })
+        settings::read_run(folder)
     }
 
     /// These settings, and those of `other` where these are silent.
@@ -415,13 +404,7 @@ pub fn train_classifier_on(
         "recipe": recipe,
     })
     .to_string();
-    if !resume {
-        begin_folder(folder, settings)?;
-    } else if !folder.join(state::FILE).is_file() {
-        let message =
-            format!("the run has no saved state yet (no {}); start it anew in another folder", state::FILE);
-        return Err(Error::Resume { path: folder.to_owned(), message });
-    }
+    settings::open_folder(folder, settings, resume)?;
     let weights_path = folder.join(CLASSIFIER);
     let images = TrainingImages::new(data, geometry, resolved.augmentation.treatment()).shifting();
     let export = |net: &ClassifierNet| -> Result<Option<f64>, Error> {

@@ -21,8 +21,9 @@ use crate::images::{Geometry, TrainingImages};
 use crate::picture::{self, Row, Tile};
 use crate::recipe::{OptimizerKind, Recipe, Schedule};
 use crate::report::{Column, scores_json, table};
-use crate::run::{SETTINGS, TrainSettings, train_on};
+use crate::run::{TrainSettings, train_on};
 use crate::setting::Setting;
+use crate::settings::resumable;
 use crate::state;
 
 const SIZE: usize = 28;
@@ -211,11 +212,7 @@ fn enhancer(
     progress: &mut dyn Progress,
 ) -> Result<Enhancer, Error> {
     let folder = out.join(method.to_string());
-    let resume = folder.join(state::FILE).is_file();
-    if !resume && folder.join(SETTINGS).is_file() {
-        // Stopped before its first state: nothing in it is worth keeping.
-        std::fs::remove_dir_all(&folder).map_err(Error::io(&folder))?;
-    }
+    let resume = resumable(&folder)?;
     let settings = TrainSettings {
         data: Some("fashion-mnist".into()),
         classifier: Some(out.join("classifier").join("classifier.safetensors")),

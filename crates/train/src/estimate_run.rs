@@ -15,9 +15,9 @@ use crate::error::Error;
 use crate::estimate::decide;
 use crate::images::Geometry;
 use crate::input::{OnError, check_class_count, check_classes, named, normalisation, report_skipped};
-use crate::run::{Resolved, SETTINGS, TrainSettings, train_on};
+use crate::run::{Resolved, TrainSettings, train_on};
 use crate::setting::Setting;
-use crate::state;
+use crate::settings::resumable;
 
 /// What an estimation goes by.
 #[derive(Clone, Debug)]
@@ -246,15 +246,6 @@ pub(crate) fn again(error: Error) -> Error {
         Error::Interrupted(_) => Error::Interrupted(Some("the same command goes on from there".into())),
         other => other,
     }
-}
-
-/// Whether there is a run in `folder` to go on with; one that was stopped before its first state is removed.
-pub(crate) fn resumable(folder: &Path) -> Result<bool, Error> {
-    let resume = folder.join(state::FILE).is_file();
-    if !resume && folder.join(SETTINGS).is_file() {
-        std::fs::remove_dir_all(folder).map_err(Error::io(folder))?;
-    }
-    Ok(resume)
 }
 
 pub(crate) fn load_dyntta(path: &Path, device: &Device) -> Result<(DynTta, EnhancerConfig), Error> {

@@ -19,13 +19,14 @@ use crate::augmentation::{Augmentation, Style};
 use crate::classifier::{ClassifierSettings, train_classifier_on};
 use crate::control::{Progress, Stop};
 use crate::error::Error;
-use crate::estimate_run::{again, read_off, resumable, train_both};
+use crate::estimate_run::{again, read_off, train_both};
 use crate::evaluate::Score;
 use crate::fit::count_hits;
 use crate::images::{Geometry, eval_batches, images};
 use crate::input::{check_classes, named, normalisation};
 use crate::run::TrainSettings;
 use crate::setting::{Setting, shifted};
+use crate::settings::resumable;
 pub use report::ExperimentReport;
 use report::report;
 

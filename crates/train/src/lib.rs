@@ -22,6 +22,7 @@ mod recipe;
 pub mod report;
 mod run;
 mod setting;
+mod settings;
 mod state;
 
 pub use augmentation::{Augmentation, Style, TOP_K};
@@ -41,5 +42,6 @@ pub use input::{
     usual_name,
 };
 pub use recipe::{OptimizerKind, Recipe, Schedule};
-pub use run::{Resolved, SETTINGS, TrainSettings, TrainSummary, train_enhancer, train_on};
+pub use run::{Resolved, TrainSettings, TrainSummary, train_enhancer, train_on};
 pub use setting::{Setting, shifted};
+pub use settings::SETTINGS;

@@ -7,7 +7,7 @@ use burn::tensor::Device;
 use dyntta_corrupt::Preset;
 use dyntta_data::preprocessing::{Given, InputSize, ResizeRule, Sources};
 use dyntta_data::{Dataset, Options, Preprocessing, Skipped};
-use dyntta_image::{ChannelOrder, Filter, ValueRange, write_atomic};
+use dyntta_image::{ChannelOrder, Filter, ValueRange};
 use dyntta_nn::checkpoint::{self, ClassifierConfig, EnhancerConfig, Method};
 use dyntta_nn::{Arch, Classifier, Depth, Enhancer, Init, Mode, ResNet, onnx, weights};
 use serde::{Deserialize, Serialize};
@@ -21,10 +21,7 @@ use crate::input::{
 };
 use crate::recipe::{OptimizerKind, Recipe, Schedule};
 use crate::setting::Setting;
-use crate::state;
-
-/// The file of the settings in a run's folder.
-pub const SETTINGS: &str = "settings.json";
+use crate::settings;
 
 /// The settings of a run as given: flags, a TOML file, or the `settings.json` of a run. What is absent has a default,
 /// see [`TrainSettings::resolve`].
@@ -100,11 +97,7 @@ impl TrainSettings {
     /// # Errors
     /// If it cannot be read, is not TOML, or has a key or value that is none: line and key are named.
     pub fn read_toml(path: &Path) -> Result<Self, Error> {
-        let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
-        toml::from_str(&text).map_err(|e| Error::Config {
-            path: path.to_owned(),
-            message: e.to_string().trim_end().to_owned(),
-        })
+        settings::read_toml(path)
     }
 
     /// Reads the settings of a run that is there.
@@ -112,13 +105,7 @@ impl TrainSettings {
     /// # Errors
     /// If there is none, or its file is damaged.
     pub fn read_run(folder: &Path) -> Result<Self, Error> {
-        let path = folder.join(SETTINGS);
-        if !path.is_file() {
-            let message = format!("there is no run in this folder (no {SETTINGS})");
-            return Err(Error::Resume { path: folder.to_owned(), message });
-        }
-        let text = std::fs::read_to_string(&path).map_err(Error::io(&path))?;
-        serde_json::from_str(&text).map_err(|e| Error::Config { path, message: e.to_string() })
+        settings::read_run(folder)
     }
 
     /// These settings, and those of `other` where these are silent.
@@ -415,12 +402,8 @@ pub fn train_on(
     let mut enhancer = config.build(Path::new("settings"), resolved.recipe.seed, device)?;
     if !resume {
         enhancer = start_from(enhancer, resolved, device, progress)?;
-        begin_folder(folder, settings)?;
-    } else if !folder.join(state::FILE).is_file() {
-        let message =
-            format!("the run has no saved state yet (no {}); start it anew in another folder", state::FILE);
-        return Err(Error::Resume { path: folder.to_owned(), message });
     }
+    settings::open_folder(folder, settings, resume)?;
     let images =
         TrainingImages::new(data, resolved.geometry, resolved.setting.treatment(resolved.geometry.preset));
     let export = |enhancer: &Enhancer| -> Result<Option<f64>, Error> {
@@ -443,21 +426,6 @@ pub fn train_on(
         progress,
     )?;
     Ok(TrainSummary { epochs, enhancer, config })
-}
-
-/// Makes the folder of a new run; one that holds a run already is refused.
-pub(crate) fn begin_folder(folder: &Path, settings: &impl Serialize) -> Result<(), Error> {
-    std::fs::create_dir_all(folder).map_err(Error::io(folder))?;
-    let path = folder.join(SETTINGS);
-    if path.exists() {
-        return Err(Error::setting(
-            "out",
-            "a folder without a run; continue the run with --resume or choose another folder",
-            format!("a run in {}", folder.display()),
-        ));
-    }
-    let json = serde_json::to_string_pretty(settings).expect("plain data");
-    Ok(write_atomic(path, json.as_bytes())?)
 }
 
 /// Puts pretrained parts into a fresh enhancer.

@@ -15,6 +15,9 @@ use dyntta_train::{
     TrainSettings, estimate, train_classifier,
 };
 
+mod common;
+use common::StopAt;
+
 /// A folder with pictures of three classes and weights of a small classifier.
 struct Place(tempfile::TempDir);
 
@@ -73,20 +76,6 @@ impl Place {
         let summary = train_classifier(settings, &self.at(run), resume, stop, progress)?;
         Ok(weights::read(&summary.weights).unwrap())
     }
-}
-
-/// Asks to stop once so many steps are done.
-struct StopAt(u64, Stop);
-
-impl Progress for StopAt {
-    fn begin(&mut self, _: &str, _: u64, _: u64) {}
-    fn update(&mut self, done: u64, _: &str) {
-        if done == self.0 {
-            self.1.request();
-        }
-    }
-    fn end(&mut self, _: &str) {}
-    fn message(&mut self, _: &str) {}
 }
 
 #[test]

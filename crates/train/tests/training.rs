@@ -12,6 +12,9 @@ use dyntta_train::{
     train_on,
 };
 
+mod common;
+use common::StopAt;
+
 fn data() -> Dataset {
     fashion_mnist::builtin().0.limit_balanced(40).unwrap()
 }
@@ -52,20 +55,6 @@ fn train(
 
 fn saved(folder: &Path) -> StateDict {
     weights::read(&folder.join(checkpoint::WEIGHTS)).unwrap()
-}
-
-/// Asks to stop once so many steps are done.
-struct StopAt(u64, Stop);
-
-impl Progress for StopAt {
-    fn begin(&mut self, _: &str, _: u64, _: u64) {}
-    fn update(&mut self, done: u64, _: &str) {
-        if done == self.0 {
-            self.1.request();
-        }
-    }
-    fn end(&mut self, _: &str) {}
-    fn message(&mut self, _: &str) {}
 }
 
 #[test]
