@@ -8,7 +8,7 @@ use super::report::Statistic;
 
 const LABELS: i32 = 250;
 const PANEL: i32 = 180;
-const GAP: i32 = 14;
+const GAP: i32 = 26;
 const HEAD: i32 = 46;
 const ROW: i32 = 34;
 const FOOT: i32 = 30;
