@@ -169,7 +169,8 @@ pub fn experiment(
     let mut done = None;
     for &seed in &settings.seeds {
         for &shift in &settings.shifts {
-            scores.insert((seed, shift.to_string()), run.domain(seed, shift, progress)?);
+            let place = format!("{} of {}", scores.len() + 1, settings.seeds.len() * settings.shifts.len());
+            scores.insert((seed, shift.to_string()), run.domain(seed, shift, &place, progress)?);
             // So that what there is can be looked at while the rest is under way.
             done = Some(report(settings, folder, &scores)?);
         }
@@ -216,8 +217,14 @@ fn begin(settings: &ExperimentSettings, folder: &Path) -> Result<(), Error> {
 }
 
 impl Experiment<'_> {
-    /// All of one domain and seed.
-    fn domain(&self, seed: u64, shift: Setting, progress: &mut dyn Progress) -> Result<DomainScores, Error> {
+    /// All of one domain and seed; `at` says how far the experiment is.
+    fn domain(
+        &self,
+        seed: u64,
+        shift: Setting,
+        at: &str,
+        progress: &mut dyn Progress,
+    ) -> Result<DomainScores, Error> {
         let place = self.folder.join(format!("seed{seed}"));
         let folder = place.join(shift.to_string().replace(':', "-"));
         let path = folder.join("scores.json");
@@ -232,7 +239,7 @@ impl Experiment<'_> {
         if missing.is_empty() {
             return Ok(scores);
         }
-        progress.message(&format!("== seed {seed}, {shift}"));
+        progress.message(&format!("seed {seed}, {shift} ({at}):"));
         let enhancer = self.enhancer(seed, shift, &folder, progress)?;
         let policy = folder.join("policy.toml");
         if !policy.is_file() {
