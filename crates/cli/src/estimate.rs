@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use dyntta_augment::policy::Distribution;
 use dyntta_corrupt::suite;
 use dyntta_data::{Split, Wanted};
@@ -73,6 +73,13 @@ pub struct Args {
 }
 
 pub fn run(args: &Args, stop: &Stop) -> Result<()> {
+    if args.out.exists() {
+        // It may have been edited by hand.
+        bail!(
+            "--out: expected the name of a new file, found {}: move it away to have it estimated again",
+            args.out.display()
+        );
+    }
     let given = args.input.given();
     let names = |list: &String| -> Result<Vec<String>> {
         Ok(suite(list)?.into_iter().map(|c| c.name().to_owned()).collect())

@@ -52,6 +52,9 @@ fn a_classifier_is_trained_its_domain_estimated_and_it_is_retrained() {
     let said = succeeds(&[&estimate[..], &more[..]].concat());
     let picture = PathBuf::from(at("policy.svg"));
     assert!(said.contains("policy.toml") && picture.is_file(), "{said}");
+    // A policy that is there may have been edited: it is not written over.
+    let said = fails(&[&estimate[..], &more[..]].concat());
+    assert!(said.contains("policy.toml") && said.contains("new file"), "{said}");
     let written = std::fs::read_to_string(&policy).unwrap();
     assert!(written.contains("name = \"sharpness\"") && written.contains("clean_weight"), "{written}");
 
