@@ -1,8 +1,8 @@
 //! An augmentation policy: which augmentations of the bank a domain asks for, how much and how strong, as DynTTA's decisions
 //! on its images tell (Enomoto et al., IEEE Access 2024, arXiv 2212.04681).
 //!
-//! [`Policy`] is what was estimated, a TOML file made to be read and edited, and [a picture](Policy::picture); [`PolicyAugment`] augments training images
-//! with it.
+//! [`Policy`] is what was estimated, a TOML file made to be read and edited, and [a picture](Policy::picture);
+//! [`PolicyAugment`] augments training images with it.
 
 mod file;
 mod picture;

@@ -83,10 +83,10 @@ pub fn run(args: Args, stop: &Stop) -> Result<()> {
         classifier: args.classifier,
         arch: args.arch,
         preset: args.preset,
-        shifts: each_once(args.shifts),
-        fixed: each_once(args.policies),
-        styles: each_once(args.styles),
-        seeds: each_once(args.seeds),
+        shifts: args.shifts,
+        fixed: args.policies,
+        styles: args.styles,
+        seeds: args.seeds,
         limit: args.limit,
         test_limit: args.test_limit,
         enhancer_limit: args.enhancer_limit,
@@ -102,15 +102,4 @@ pub fn run(args: Args, stop: &Stop) -> Result<()> {
     }
     println!("\ndone in {}", clock(started.elapsed().as_secs_f64()));
     Ok(())
-}
-
-/// A list without what is named again.
-fn each_once<T: PartialEq>(list: Vec<T>) -> Vec<T> {
-    let mut out: Vec<T> = Vec::new();
-    for item in list {
-        if !out.contains(&item) {
-            out.push(item);
-        }
-    }
-    out
 }

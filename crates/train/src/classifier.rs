@@ -99,13 +99,6 @@ pub struct ClassifierSettings {
     pub seed: Option<u64>,
 }
 
-/// Fills in, field by field, what the first is silent about.
-macro_rules! or {
-    ($a:ident, $b:ident, $($field:ident),* $(,)?) => {
-        ClassifierSettings { $($field: $a.$field.or($b.$field)),* }
-    };
-}
-
 impl ClassifierSettings {
     /// Reads a TOML file.
     ///
@@ -126,7 +119,7 @@ impl ClassifierSettings {
     /// These settings, and those of `other` where these are silent.
     #[must_use]
     pub fn or(self, other: Self) -> Self {
-        or!(
+        settings::or!(
             self,
             other,
             data,
@@ -388,7 +381,8 @@ pub fn train_classifier_on(
         Some(path) => {
             let trained = Classifier::load(path, Some(arch), normalisation, &plain)?;
             check_classes(&data, &trained)?;
-            weights::load(net, &weights::read(path)?, path, &arch.to_string())?
+            let trained = trained.network().expect("an ONNX graph is refused before");
+            weights::load(net, &weights::state_dict(trained), path, &arch.to_string())?
         }
     };
     let preprocessing =

@@ -115,6 +115,13 @@ pub fn experiment(
     stop: &Stop,
     progress: &mut dyn Progress,
 ) -> Result<ExperimentReport, Error> {
+    let settings = &ExperimentSettings {
+        shifts: each_once(&settings.shifts),
+        fixed: each_once(&settings.fixed),
+        styles: each_once(&settings.styles),
+        seeds: each_once(&settings.seeds),
+        ..settings.clone()
+    };
     for (key, empty) in [("shifts", settings.shifts.is_empty()), ("seeds", settings.seeds.is_empty())] {
         if empty {
             return Err(Error::setting(key, "one at least", "none"));
@@ -176,6 +183,17 @@ pub fn experiment(
         }
     }
     Ok(done.expect("a seed and a shift"))
+}
+
+/// A list without what is named again: it would be measured twice into one score.
+fn each_once<T: Clone + PartialEq>(list: &[T]) -> Vec<T> {
+    let mut out: Vec<T> = Vec::new();
+    for item in list {
+        if !out.contains(item) {
+            out.push(item.clone());
+        }
+    }
+    out
 }
 
 /// The settings of a retraining.

@@ -2,12 +2,16 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::LazyLock;
 
 use dyntta_corrupt::{Corruption, Preset, Severity, suite};
 use dyntta_image::{Rgb8, Stream};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::error::Error;
+
+/// The fifteen common corruptions: looked up once, drawn from for every image.
+static COMMON: LazyLock<Vec<Corruption>> = LazyLock::new(|| suite("common15").expect("the suite exists"));
 
 /// What training images go through. Prints and parses as `clean`, `nonblind`, `blind`, `common15` or `NAME:SEVERITY`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,7 +32,7 @@ impl Setting {
     /// The corruptions that images go through.
     pub fn corruptions(self) -> Vec<Corruption> {
         match self {
-            Self::NonBlind | Self::Mix => suite("common15").expect("the suite exists"),
+            Self::NonBlind | Self::Mix => COMMON.clone(),
             Self::Shift(corruption, _) => vec![corruption],
             Self::Clean | Self::Blind => Vec::new(),
         }
@@ -42,13 +46,11 @@ impl Setting {
             Self::Clean | Self::Blind => None,
             Self::NonBlind => {
                 // Sixteen equal chances: fifteen corruptions and none.
-                let all = self.corruptions();
-                let corruption = *all.get(stream.below(all.len() + 1))?;
+                let corruption = *COMMON.get(stream.below(COMMON.len() + 1))?;
                 Some(any(corruption, stream))
             }
             Self::Mix => {
-                let all = self.corruptions();
-                let corruption = all[stream.below(all.len())];
+                let corruption = COMMON[stream.below(COMMON.len())];
                 Some(any(corruption, stream))
             }
             Self::Shift(corruption, severity) => Some((corruption, severity)),

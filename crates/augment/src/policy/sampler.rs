@@ -135,9 +135,12 @@ impl Action {
             (Direction::Invert, None, "auto_contrast" | "equalize") => Some(Self::Fade),
             _ => {
                 let bank = Bank::from_names(&[&op.name]).ok()?;
-                let magnitude = bank.op(0)?.magnitude();
-                let factor = magnitude.map(|m| Some((m, op.factor.clone()?)));
-                Some(Self::Op { bank, factor: factor.map_or(Some(None), |f| f.map(Some))? })
+                let factor = match (bank.op(0)?.magnitude(), &op.factor) {
+                    (None, _) => None,
+                    (Some(magnitude), Some(factors)) => Some((magnitude, factors.clone())),
+                    (Some(_), None) => return None,
+                };
+                Some(Self::Op { bank, factor })
             }
         }
     }

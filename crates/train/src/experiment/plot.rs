@@ -54,7 +54,7 @@ fn draw(
     }
     for (d, domain) in domains.iter().enumerate() {
         let left = LABELS + d as i32 * (PANEL + GAP);
-        // From the last ten below the least value up to a full hundred.
+        // From ten to twenty below the least value to the next five above the greatest.
         let of = |(_, values): &(String, Vec<Option<Statistic>>)| values[d].map(|s| s.mean);
         let all: Vec<f64> = contenders.iter().filter_map(of).collect();
         let least = all.iter().copied().fold(1.0, f64::min);

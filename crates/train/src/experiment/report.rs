@@ -64,7 +64,7 @@ fn contenders(settings: &ExperimentSettings) -> Vec<(String, String)> {
             None => format!("retrained, {other}"),
         },
     };
-    super::names(settings).into_iter().map(|name| (heading(&name), name)).map(|(h, n)| (n, h)).collect()
+    super::names(settings).into_iter().map(|name| (name.clone(), heading(&name))).collect()
 }
 
 /// Column titles: a domain's name.
@@ -81,29 +81,23 @@ pub(super) fn report(
     folder: &Path,
     scores: &BTreeMap<(u64, String), DomainScores>,
 ) -> Result<ExperimentReport, Error> {
-    let statistic = |name: &str, shift: Setting, of: fn(&DomainScores) -> &BTreeMap<String, Score>| {
-        let values: Vec<f64> = settings
-            .seeds
-            .iter()
-            .filter_map(|&seed| scores.get(&(seed, shift.to_string())))
-            .filter_map(|domain| of(domain).get(name).map(|score| score.accuracy()))
-            .collect();
-        Statistic::of(&values)
+    type Of = fn(&DomainScores) -> &BTreeMap<String, Score>;
+    let accuracy = |name: &str, seed: u64, shift: Setting, of: Of| {
+        of(scores.get(&(seed, shift.to_string()))?).get(name).map(|score| score.accuracy())
+    };
+    let statistic = |name: &str, shift: Setting, of: Of| {
+        let values = settings.seeds.iter().filter_map(|&seed| accuracy(name, seed, shift, of));
+        Statistic::of(&values.collect::<Vec<_>>())
     };
     // The mean over domains, seed by seed, so that its deviation is that between seeds.
-    let over_domains = |name: &str, of: fn(&DomainScores) -> &BTreeMap<String, Score>| {
+    let over_domains = |name: &str, of: Of| {
         let by_seed = settings.seeds.iter().filter_map(|&seed| {
-            let values: Vec<f64> = settings
-                .shifts
-                .iter()
-                .filter_map(|shift| scores.get(&(seed, shift.to_string())))
-                .filter_map(|domain| of(domain).get(name).map(|score| score.accuracy()))
-                .collect();
-            Statistic::of(&values).map(|s| s.mean)
+            let values = settings.shifts.iter().filter_map(|&shift| accuracy(name, seed, shift, of));
+            Statistic::of(&values.collect::<Vec<_>>()).map(|s| s.mean)
         });
         Statistic::of(&by_seed.collect::<Vec<_>>())
     };
-    type Of = fn(&DomainScores) -> &BTreeMap<String, Score>;
+    let titles: Vec<String> = settings.shifts.iter().map(|s| title(*s)).collect();
     let parts: [(&str, &str, Of); 2] = [
         ("shifted", "On the shifted domain", |d| &d.shifted),
         ("clean", "On the images without the shift", |d| &d.clean),
@@ -113,7 +107,6 @@ pub(super) fn report(
     let mut json_parts = Map::new();
     for (key, about, of) in parts {
         let _ = writeln!(tables, "{about}, accuracy in percent{}:\n", over_seeds(settings));
-        let titles: Vec<String> = settings.shifts.iter().map(|s| title(*s)).collect();
         let _ = writeln!(tables, "| | {} | mean |", titles.join(" | "));
         let _ = writeln!(tables, "|---|{}", "---|".repeat(titles.len() + 1));
         let mut json_contenders = Map::new();
@@ -150,14 +143,13 @@ pub(super) fn report(
     let bars: Vec<(String, Vec<Option<Statistic>>)> = contenders
         .iter()
         .flat_map(|(name, heading)| {
-            [("", ""), (WITH_DYNTTA, WITH_DYNTTA)].map(|(suffix, shown)| {
+            ["", WITH_DYNTTA].map(|suffix| {
                 let name = format!("{name}{suffix}");
                 let cells = settings.shifts.iter().map(|&s| statistic(&name, s, |d| &d.shifted));
-                (format!("{heading}{shown}"), cells.collect())
+                (format!("{heading}{suffix}"), cells.collect())
             })
         })
         .collect();
-    let titles: Vec<String> = settings.shifts.iter().map(|s| title(*s)).collect();
     let picture = plot::bars(&titles, &bars);
     let mut files = Vec::new();
     let text = serde_json::to_string_pretty(&json).expect("plain data") + "\n";
