@@ -93,7 +93,11 @@ impl Augmentation {
     ) -> Result<Self, Error> {
         let path = Path::new(policy);
         if !path.is_file() {
-            let fixed = Self::fixed(policy)?;
+            let fixed = Self::fixed(policy).map_err(|_| {
+                let names = Fixed::all().map(|fixed| fixed.name()).join(", ");
+                let expected = format!("the file of a policy, or one of {names}");
+                Error::setting("policy", expected, format!("{policy}, which is neither"))
+            })?;
             for (key, given) in
                 [("style", style.is_some()), ("top-k", top_k.is_some()), ("strength", strength.is_some())]
             {

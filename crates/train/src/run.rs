@@ -10,6 +10,7 @@ use dyntta_data::{Dataset, Options, Preprocessing, Skipped};
 use dyntta_image::{ChannelOrder, Filter, ValueRange};
 use dyntta_nn::checkpoint::{self, ClassifierConfig, EnhancerConfig, Method};
 use dyntta_nn::{Arch, Classifier, Depth, Enhancer, Init, Mode, ResNet, onnx, weights};
+use dyntta_ops::Bank;
 use serde::{Deserialize, Serialize};
 
 use crate::control::{Progress, Stop};
@@ -202,6 +203,12 @@ impl TrainSettings {
                 }
             }
         }
+        if let Some(names) = &self.bank {
+            Bank::from_names(names).map_err(|e| dyntta_nn::Error::Bank {
+                context: "settings: `bank`".into(),
+                message: e.to_string(),
+            })?;
+        }
         let data = self.data.clone().ok_or_else(|| required("data"))?;
         let classifier = self.classifier.clone().ok_or_else(|| required("classifier"))?;
         // A file that is not there or not readable is reported where it is loaded.
@@ -388,7 +395,7 @@ pub fn train_on(
         method: resolved.method,
         bank: (resolved.method == Method::Dyntta).then(|| match &resolved.bank {
             Some(names) => names.clone(),
-            None => dyntta_ops::Bank::paper().names().map(Into::into).collect(),
+            None => Bank::paper().names().map(Into::into).collect(),
         }),
         control_size: resolved.control_size,
         image_size: [size.height, size.width],

@@ -203,6 +203,7 @@ fn settings_of_a_classifier_out_of_range_are_refused_by_name() {
     }
     let message = of(|s| s.policy = Some("augmux".into())).resolve().unwrap_err().to_string();
     assert!(message.contains("augmux") && message.contains("trivialaugment"), "{message}");
+    assert!(message.contains("the file of a policy"), "a missing file is said to be one: {message}");
     let onnx = Path::new(env!("CARGO_MANIFEST_DIR")).join("../nn/tests/onnx/resnet.onnx");
     let settings = ClassifierSettings { classifier: Some(onnx), ..base };
     let message = settings.resolve().unwrap_err().to_string();
@@ -291,6 +292,17 @@ fn a_policy_is_estimated_resumed_and_the_same_again() {
     let urie = EstimateSettings { enhancer: Some(place.at("parts/urie")), ..given };
     let Err(error) = estimate(&urie, &Stop::default(), &mut Silent) else { panic!("URIE decides nothing") };
     assert!(error.to_string().contains("`enhancer`"), "{error}");
+}
+
+/// Not after URIE's training, which has no bank.
+#[test]
+fn an_unknown_op_is_refused_before_anything_is_trained() {
+    let place = Place::new();
+    let mut settings = estimation(&place, "runs");
+    settings.train.bank = Some(vec!["contrast".into(), "shaprness".into()]);
+    let Err(error) = estimate(&settings, &Stop::default(), &mut Silent) else { panic!("no such op") };
+    assert!(error.to_string().contains("did you mean `sharpness`?"), "{error}");
+    assert!(!place.at("runs").exists());
 }
 
 #[test]
