@@ -1,0 +1,33 @@
+//! Files and folders, the ground under every crate that touches a disk: what is read is bounded, what is written loses
+//! nothing, and a file is named as what it is.
+//!
+//! | file | what |
+//! |---|---|
+//! | `limits` | the bounds of every reader |
+//! | `read` | bounded reading; devices, pipes and folders are refused |
+//! | `kind` | what a file is by its first bytes, in words |
+//! | `shown` | paths and foreign text in messages |
+//! | `write` | writing by a temporary file and a rename, through links and devices |
+//! | `claims` | the inputs and outputs of a command, held against each other before it starts |
+//! | `lock` | who works in a folder |
+//! | `walk` | the files below a folder, each once |
+
+mod claims;
+mod error;
+mod kind;
+mod limits;
+mod lock;
+mod read;
+mod shown;
+mod walk;
+mod write;
+
+pub use claims::{Claims, Ours};
+pub use error::Error;
+pub use kind::describe;
+pub use limits::Limits;
+pub use lock::Lock;
+pub use read::{open, read, read_stdin, read_text, text};
+pub use shown::{shown, shown_text};
+pub use walk::{Found, identity, same_file, walk};
+pub use write::{check_writable, remove_leftovers, write_atomic, write_with};
