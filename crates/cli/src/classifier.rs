@@ -8,7 +8,7 @@ use clap::Subcommand;
 use dyntta_corrupt::Preset;
 use dyntta_data::preprocessing::{Given, Sources};
 use dyntta_nn::onnx::{Info, Layout};
-use dyntta_nn::{Arch, Classifier, Normalisation, weights};
+use dyntta_nn::{Arch, Classifier, LoadOptions, Normalisation, weights};
 use dyntta_train::{Stop, metadata, usual, usual_name};
 use serde_json::{Value, json};
 
@@ -39,6 +39,10 @@ struct InfoArgs {
     /// The classifier's architecture, such as cifar-resnet20 or vit_b_16 [default: told by the weights' keys]
     #[arg(long)]
     arch: Option<String>,
+    /// Which of several sets of weights in the classifier's file, such as state_dict_ema [default: averaged weights first, then
+    /// state_dict, then model]
+    #[arg(long, value_name = "KEY")]
+    weights_key: Option<String>,
     /// Report as JSON
     #[arg(long)]
     json: bool,
@@ -57,7 +61,8 @@ pub fn run(args: Args, stop: &Stop) -> Result<()> {
 fn info(args: &InfoArgs) -> Result<()> {
     let path = &args.classifier;
     let arch = args.arch.as_deref().map(str::parse::<Arch>).transpose()?;
-    let classifier = Classifier::load(path, arch, Normalisation::IMAGENET, &Device::flex())?;
+    let options = LoadOptions { arch, weights_key: args.weights_key.clone(), ..LoadOptions::default() };
+    let classifier = Classifier::load_with(path, &options, Normalisation::IMAGENET, &Device::flex())?;
     let (arch, classes) = (classifier.arch(), classifier.classes());
     let preset = if matches!(arch, Arch::CifarResNet(_)) { Preset::Cifar } else { Preset::Imagenet };
     let sources = Sources {
@@ -74,7 +79,9 @@ fn info(args: &InfoArgs) -> Result<()> {
     let graph = classifier.graph().map(|graph| graph.info());
     let parameters = match graph {
         Some(_) => None,
-        None => Some(weights::read(path)?.values().map(|entry| entry.data.len()).sum::<usize>()),
+        None => classifier
+            .network()
+            .map(|net| weights::state_dict(net).values().map(|e| e.data.len()).sum::<usize>()),
     };
     if args.json {
         let out = json!({
@@ -82,6 +89,7 @@ fn info(args: &InfoArgs) -> Result<()> {
             "arch": arch.to_string(),
             "classes": classes,
             "parameters": parameters,
+            "notes": classifier.notes(),
             "preprocessing": input,
             "preprocessing_from": from,
             "fits": size.as_ref().map_or_else(|e| json!(e.to_string()), |()| Value::Bool(true)),
@@ -97,6 +105,9 @@ fn info(args: &InfoArgs) -> Result<()> {
     }
     if let Some(info) = graph {
         print_graph(info);
+    }
+    for note in classifier.notes() {
+        println!("  {note}");
     }
     println!("  preprocessing {}; from {from}", input.describe());
     if let Err(error) = size {

@@ -4,10 +4,8 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use burn::tensor::Device;
 use dyntta::{Enhancer, Workspace};
 use dyntta_image::{encode_jpeg, encode_png, is_image_name, read, write_atomic};
-use dyntta_nn::{checkpoint, weights};
 use dyntta_train::Stop;
 
 use crate::progress;
@@ -86,24 +84,11 @@ fn jobs(args: &Args) -> Result<Vec<(PathBuf, PathBuf)>> {
     Ok(jobs)
 }
 
-/// Loads a checkpoint. Bare weights in whatever format and by whatever keys (a published URIE) are brought into ours
-/// first.
-fn load(path: &Path) -> Result<Enhancer> {
-    if path.is_dir() || path.with_extension("json").is_file() {
-        return Ok(Enhancer::load(path)?);
-    }
-    let (bare, _) = checkpoint::load(path, &Device::flex())?;
-    let folder = tempfile::tempdir().context("temporary folder")?;
-    let file = folder.path().join(checkpoint::WEIGHTS);
-    weights::write(&file, &weights::state_dict(&bare), Default::default())?;
-    Ok(Enhancer::load(&file)?)
-}
-
 pub fn run(args: Args, stop: &Stop) -> Result<()> {
     let jobs = jobs(&args)?;
-    let mut enhancer = load(&args.enhancer)?;
+    let mut enhancer = Enhancer::load(&args.enhancer)?;
     if let Some(size) = args.control_size {
-        enhancer = enhancer.with_control_size((size > 0).then_some(size));
+        enhancer = enhancer.with_control_size((size > 0).then_some(size))?;
     }
     std::fs::create_dir_all(&args.out).with_context(|| format!("{}", args.out.display()))?;
     let mut progress = progress::new();

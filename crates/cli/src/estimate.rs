@@ -35,6 +35,10 @@ pub struct Args {
     /// The classifier's architecture, such as cifar-resnet20 or resnet50 [default: told by the weights' keys]
     #[arg(long)]
     arch: Option<String>,
+    /// Which of several sets of weights in the classifier's file, such as state_dict_ema [default: averaged weights first, then
+    /// state_dict, then model]
+    #[arg(long, value_name = "KEY")]
+    weights_key: Option<String>,
     /// The policy's file; a picture of it is written beside it, and the runs in a folder of the same name with .runs
     #[arg(long, value_name = "policy.toml")]
     out: PathBuf,
@@ -93,6 +97,7 @@ pub fn run(args: &Args, stop: &Stop) -> Result<()> {
             data: args.data.clone().or(args.corrupted.clone()),
             classifier: Some(args.classifier.clone()),
             arch: args.arch.clone(),
+            weights_key: args.weights_key.clone(),
             setting: Some(args.setting),
             preset: args.preset.clone(),
             limit: args.limit,

@@ -8,7 +8,7 @@ use dyntta_corrupt::{Corruption, Preset, Severity, suite};
 use dyntta_data::preprocessing::{Given, InputSize, Sources};
 use dyntta_data::{CorruptedSet, Dataset, Options, Preprocessing, Skipped, Split, Wanted};
 use dyntta_nn::checkpoint::{self, EnhancerConfig};
-use dyntta_nn::{Arch, Classifier, Normalisation};
+use dyntta_nn::{Arch, Classifier, LoadOptions, Normalisation};
 use dyntta_train::baselines::{self, Settings};
 use dyntta_train::report::{Column, eval_json, seen_note, table};
 use dyntta_train::{
@@ -28,6 +28,10 @@ pub struct Args {
     /// The classifier's architecture, such as cifar-resnet20 or resnet50 [default: told by the weights' keys]
     #[arg(long)]
     arch: Option<String>,
+    /// Which of several sets of weights in the classifier's file, such as state_dict_ema [default: averaged weights first, then
+    /// state_dict, then model]
+    #[arg(long, value_name = "KEY")]
+    weights_key: Option<String>,
     /// A run's folder, a weight file, or `identity` for the classifier alone
     #[arg(long, value_name = "RUN|FILE|identity", default_value = "identity")]
     enhancer: String,
@@ -100,7 +104,9 @@ pub fn run(args: Args, stop: &Stop) -> Result<()> {
     };
     let arch = args.arch.as_deref().map(str::parse::<Arch>).transpose()?;
     // Which preset is the default depends on the architecture, and that on the weights.
-    let mut classifier = Classifier::load(&args.classifier, arch, Normalisation::IMAGENET, &device)?;
+    let options = LoadOptions { arch, weights_key: args.weights_key.clone(), ..LoadOptions::default() };
+    let mut classifier = Classifier::load_with(&args.classifier, &options, Normalisation::IMAGENET, &device)?;
+    classifier.notes().iter().for_each(|note| progress.message(note));
     let preset = preset(&args, config.as_ref(), classifier.arch())?;
     let (input, from) = resolve(&args, config.as_ref(), preset, &classifier)?;
     classifier.check_size(input.fit.size.height, input.fit.size.width)?;

@@ -22,6 +22,10 @@ pub struct Common {
     /// The architecture, such as cifar-resnet20 or resnet50 [default: that of the classifier to start from]
     #[arg(long)]
     arch: Option<String>,
+    /// Which of several sets of weights in the classifier's file, such as state_dict_ema [default: averaged weights first, then
+    /// state_dict, then model]
+    #[arg(long, value_name = "KEY")]
+    weights_key: Option<String>,
     /// Folder for weights, preprocessing, settings, metrics and state
     #[arg(long, value_name = "NEW")]
     out: PathBuf,
@@ -105,6 +109,7 @@ impl Common {
             data: self.data.clone(),
             validation: self.validation.clone(),
             arch: self.arch.clone(),
+            weights_key: self.weights_key.clone(),
             strength: self.strength,
             style: self.style.clone(),
             top_k: self.top_k,

@@ -32,6 +32,10 @@ pub struct Args {
     /// The classifier's architecture, such as cifar-resnet20 or resnet50 [default: told by the weights' keys]
     #[arg(long)]
     arch: Option<String>,
+    /// Which of several sets of weights in the classifier's file, such as state_dict_ema [default: averaged weights first, then
+    /// state_dict, then model]
+    #[arg(long, value_name = "KEY")]
+    weights_key: Option<String>,
     /// Which enhancer [default: dyntta]
     #[arg(long, value_enum)]
     method: Option<MethodArg>,
@@ -86,6 +90,7 @@ impl Args {
             data: self.data.clone(),
             classifier: self.classifier.clone(),
             arch: self.arch.clone(),
+            weights_key: self.weights_key.clone(),
             preprocessing: self.input.preprocessing.clone(),
             input_size: given.input_size,
             resize: given.resize,

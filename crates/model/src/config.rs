@@ -148,8 +148,8 @@ impl EnhancerConfig {
         }
         let config: Self = serde_json::from_str(text).map_err(parse)?;
         for side in config.view() {
-            check_view(side).map_err(|expected| {
-                let expected = format!("`control_size` (or else `image_size`) {expected}");
+            check_view(side).map_err(|_| {
+                let expected = format!("`control_size` (or else `image_size`) from 1 to {MAX_VIEW}");
                 Error::format(path, expected, side.to_string())
             })?;
         }
@@ -188,9 +188,9 @@ impl EnhancerConfig {
 /// Whether a control network may look at a view of so many pixels a side.
 ///
 /// # Errors
-/// Which sides it may, in words.
-pub fn check_view(side: usize) -> Result<(), String> {
-    if (1..=MAX_VIEW).contains(&side) { Ok(()) } else { Err(format!("from 1 to {MAX_VIEW}")) }
+/// [`Error::View`], if not.
+pub fn check_view(side: usize) -> Result<(), Error> {
+    if (1..=MAX_VIEW).contains(&side) { Ok(()) } else { Err(Error::View { side }) }
 }
 
 /// The files of an enhancer's checkpoint.

@@ -29,6 +29,12 @@ pub enum Error {
         /// What does not fit.
         mismatch: Mismatch,
     },
+    /// A control network can't look at a view of this size.
+    #[error("a view of {side} pixels a side: expected 1 to {}", crate::MAX_VIEW)]
+    View {
+        /// Its side.
+        side: usize,
+    },
     /// A config's list of augmentations is not a bank.
     #[error("{}: `bank`: {source}", shown(path))]
     Bank {

@@ -37,4 +37,4 @@ pub use error::{Error, Mismatch};
 pub use safetensors::write;
 pub use sets::{Choice, Shapes, prefixes};
 pub use tensor::{Dtype, Entry, StateDict};
-pub use weights::{WeightFile, weights_of};
+pub use weights::{Reader, WeightFile, weights_of};

@@ -8,7 +8,9 @@ use dyntta_data::preprocessing::{Given, InputSize, ResizeRule, Sources};
 use dyntta_data::{Dataset, Options, Preprocessing, Skipped, Split};
 use dyntta_image::{ChannelOrder, Filter, ValueRange, write_atomic};
 use dyntta_nn::ops::plain::to_nhwc;
-use dyntta_nn::{Arch, Classifier, ClassifierNet, Init, Mode, Normalisation, weights};
+use dyntta_nn::{
+    Arch, Classifier, ClassifierNet, Init, LoadOptions, Mode, Normalisation, Normalise, weights,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::augmentation::{Augmentation, Style};
@@ -39,6 +41,8 @@ pub struct ClassifierSettings {
     pub from_scratch: Option<bool>,
     /// The architecture; absent: that of the weights to start from.
     pub arch: Option<String>,
+    /// Which of several sets of weights in the file to start from: what stands before its keys; absent: the first of timm's order.
+    pub weights_key: Option<String>,
     /// The training-time augmentation: `none`, `augmix`, `randaugment`, `trivialaugment`, or a policy's file.
     pub policy: Option<String>,
     /// How a policy's file is used: `top-k`, `sampled` or `inverted`, see [`Style`].
@@ -127,6 +131,7 @@ impl ClassifierSettings {
             classifier,
             from_scratch,
             arch,
+            weights_key,
             policy,
             style,
             top_k,
@@ -159,6 +164,11 @@ impl ClassifierSettings {
         )
     }
 
+    /// How the weights to start from are read.
+    pub(crate) fn load(&self, arch: Option<Arch>) -> LoadOptions {
+        LoadOptions { arch, weights_key: self.weights_key.clone(), ..LoadOptions::default() }
+    }
+
     /// Fills in the defaults and checks the ranges.
     ///
     /// From scratch: SGD with momentum 0.9 along a cosine, weight decay 5e-4 and batches of 128 at 0.1 for 30 epochs with
@@ -172,10 +182,13 @@ impl ClassifierSettings {
         let named_arch = self.arch.as_deref().map(str::parse::<Arch>).transpose()?;
         let arch = match (named_arch, &self.classifier) {
             (Some(arch), _) => arch,
-            (None, Some(path)) => match Arch::of_file(path)? {
+            (None, Some(path)) => match Arch::of_file_with(path, &self.load(None))? {
                 Some(arch) => arch,
                 // The same message as everywhere.
-                None => Classifier::load(path, None, Normalisation::IMAGENET, &Device::flex())?.arch(),
+                None => {
+                    let options = self.load(None);
+                    Classifier::load_with(path, &options, Normalisation::IMAGENET, &Device::flex())?.arch()
+                }
             },
             (None, None) => {
                 return Err(Error::setting("arch", format!("one of {}", Arch::known()), "nothing"));
@@ -379,7 +392,8 @@ pub fn train_classifier_on(
     let net = match &resolved.start {
         None => net,
         Some(path) => {
-            let trained = Classifier::load(path, Some(arch), normalisation, &plain)?;
+            let trained = Classifier::load_with(path, &settings.load(Some(arch)), normalisation, &plain)?;
+            trained.notes().iter().for_each(|note| progress.message(note));
             check_classes(&data, &trained)?;
             let trained = trained.network().expect("an ONNX graph is refused before");
             weights::load(net, &weights::state_dict(trained), path, &arch.to_string())?
@@ -405,7 +419,9 @@ pub fn train_classifier_on(
         // The preprocessing first: weights without it would be fed the default's.
         let json = serde_json::to_string_pretty(&preprocessing).expect("plain data") + "\n";
         write_atomic(weights_path.with_extension("json"), json.as_bytes())?;
-        weights::write(&weights_path, &weights::state_dict(net), Default::default())?;
+        // Weights alone don't tell an architecture from another one with the same keys.
+        let about = std::collections::HashMap::from([("arch".to_owned(), arch.to_string())]);
+        weights::write(&weights_path, &weights::state_dict(net), about)?;
         let Some(data) = &validation else { return Ok(None) };
         let classifier = Classifier::new(net.clone(), arch, classes, normalisation);
         let plan = Plan { clean: Some(data.clone()), corrupted: None, geometry, batch_size: 100 };

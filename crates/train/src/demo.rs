@@ -10,7 +10,7 @@ use dyntta_data::{Dataset, fashion_mnist};
 use dyntta_image::{Rgb8, encode_png, write_atomic};
 use dyntta_nn::checkpoint::{self, Method};
 use dyntta_nn::ops::plain::to_nhwc;
-use dyntta_nn::{Arch, Classifier, ClassifierNet, Enhancer, Init, Mode, Normalisation, weights};
+use dyntta_nn::{Arch, Classifier, ClassifierNet, Enhancer, Init, Mode, Normalisation, Normalise, weights};
 use serde_json::json;
 
 use crate::control::{Progress, Stop};

@@ -9,7 +9,7 @@ use dyntta_data::preprocessing::{Given, InputSize, ResizeRule, Sources};
 use dyntta_data::{Dataset, Options, Preprocessing, Skipped};
 use dyntta_image::{ChannelOrder, Filter, ValueRange};
 use dyntta_nn::checkpoint::{self, ClassifierConfig, EnhancerConfig, Method};
-use dyntta_nn::{Arch, Classifier, Depth, Enhancer, Init, Mode, ResNet, onnx, weights};
+use dyntta_nn::{Arch, Classifier, Depth, Enhancer, Init, LoadOptions, Mode, ResNet, onnx, weights};
 use dyntta_ops::Bank;
 use serde::{Deserialize, Serialize};
 
@@ -35,6 +35,8 @@ pub struct TrainSettings {
     pub classifier: Option<PathBuf>,
     /// The classifier's architecture; absent: told by its keys.
     pub arch: Option<String>,
+    /// Which of several sets of weights in the classifier's file: what stands before its keys; absent: the first of timm's order.
+    pub weights_key: Option<String>,
     /// A file with the classifier's preprocessing; absent: one beside its weights, if there is one.
     pub preprocessing: Option<PathBuf>,
     /// Height and width of the classifier's input, and of the training images.
@@ -117,6 +119,7 @@ impl TrainSettings {
             data,
             classifier,
             arch,
+            weights_key,
             preprocessing,
             input_size,
             resize,
@@ -214,7 +217,12 @@ impl TrainSettings {
         // A file that is not there or not readable is reported where it is loaded.
         let arch = match self.arch.as_deref() {
             Some(name) => Some(name.parse()?),
-            None => Arch::of_file(&classifier).ok().flatten(),
+            None => {
+                let weights_key = self.weights_key.clone();
+                Arch::of_file_with(&classifier, &LoadOptions { weights_key, ..LoadOptions::default() })
+                    .ok()
+                    .flatten()
+            }
         };
         let graph = onnx::is_onnx(&classifier)
             .then(|| onnx::Graph::load(&classifier, &Device::flex()).ok())
@@ -233,6 +241,7 @@ impl TrainSettings {
             data,
             classifier,
             arch,
+            weights_key: self.weights_key.clone(),
             geometry: Geometry { preset, fit: preprocessing.fit },
             preprocessing,
             preprocessing_from,
@@ -273,6 +282,8 @@ pub struct Resolved {
     pub classifier: PathBuf,
     /// The classifier's architecture, if it was named.
     pub arch: Option<Arch>,
+    /// Which of several sets of weights in its file.
+    pub weights_key: Option<String>,
     /// What the classifier was trained to be fed.
     pub preprocessing: Preprocessing,
     /// Where that is from, in words.
@@ -300,6 +311,11 @@ pub struct Resolved {
 }
 
 impl Resolved {
+    /// How the classifier's file is read.
+    pub(crate) fn load(&self) -> LoadOptions {
+        LoadOptions { arch: self.arch, weights_key: self.weights_key.clone(), ..LoadOptions::default() }
+    }
+
     /// All that decides the result, for the config and for a resumed run to be held against.
     fn describe(&self, data: &Dataset, classifier: &Classifier) -> serde_json::Value {
         serde_json::json!({
@@ -342,7 +358,8 @@ pub fn train_enhancer(
     let plain = Device::flex();
     let device = plain.clone().autodiff();
     let normalisation = normalisation(&resolved.preprocessing);
-    let classifier = Classifier::load(&resolved.classifier, resolved.arch, normalisation, &plain)?;
+    let classifier = Classifier::load_with(&resolved.classifier, &resolved.load(), normalisation, &plain)?;
+    classifier.notes().iter().for_each(|note| progress.message(note));
     let size = resolved.geometry.fit.size;
     classifier.check_size(size.height, size.width)?;
     progress.message(&format!(
@@ -397,7 +414,8 @@ pub fn train_on(
             Some(names) => names.clone(),
             None => Bank::paper().names().map(Into::into).collect(),
         }),
-        control_size: resolved.control_size,
+        // What it looks at in training is what it looks at later, whatever the image; a view that is no square is `image_size`.
+        control_size: resolved.control_size.or((size.height == size.width).then_some(size.height)),
         image_size: [size.height, size.width],
         classifier: ClassifierConfig {
             arch: classifier.arch().to_string(),
@@ -408,7 +426,7 @@ pub fn train_on(
         versions: BTreeMap::from([("dyntta".to_owned(), env!("CARGO_PKG_VERSION").to_owned())]),
         training: description.clone(),
     };
-    let mut enhancer = config.build(Path::new("settings"), resolved.recipe.seed, device)?;
+    let mut enhancer = checkpoint::build(&config, Path::new("settings"), resolved.recipe.seed, device)?;
     if !resume {
         enhancer = start_from(enhancer, resolved, device, progress)?;
     }
@@ -472,7 +490,10 @@ fn start_from(
     }
     if let Some(path) = &resolved.control_weights {
         let dict = weights::read(path)?;
-        let outputs = dict.get("fc.weight").and_then(|e| e.shape.first().copied()).unwrap_or(1000);
+        let outputs = match dict.get("fc.weight").map(|entry| &entry.shape[..]) {
+            Some([outputs, 512]) => *outputs,
+            _ => 1000,
+        };
         let fresh = ResNet::new(&Init::new("enhancer", 0, device).child("control"), Depth::D18, outputs);
         dyntta = dyntta.with_control(weights::load(fresh, &dict, path, "resnet18 (the control network)")?);
         progress.message(&format!("control network started from {}", path.display()));
