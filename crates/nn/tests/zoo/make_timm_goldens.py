@@ -1,4 +1,4 @@
-"""Makes timm.json: logits of timm's networks whose keys are not ours, with their keys and shapes.
+"""Makes timm/NAME.json: logits of timm's networks whose keys are not ours, with their keys and shapes.
 
     pip install torch timm numpy && python make_timm_goldens.py
 
@@ -28,7 +28,7 @@ NETWORKS = {
     "vgg16_bn": [64],
 }
 
-out = {}
+(HERE / "timm").mkdir(exist_ok=True)
 torch.set_num_threads(1)
 for name, sizes in NETWORKS.items():
     net = timm.create_model(name, num_classes=10).eval()
@@ -43,6 +43,6 @@ for name, sizes in NETWORKS.items():
             y = net(x)[0]
         logits[str(size)] = [float(f"{v:.7g}") for v in y]
         print(f"{name} {size}: deviation {y.std():.3g}", flush=True)
-    out[name] = {"tensors": [[k, list(v.shape)] for k, v in state.items()], "logits": logits}
-text = json.dumps(out, separators=(",", ":"))
-(HERE / "timm.json").write_text(text.replace('],["', '],\n["') + "\n")
+    out = {"tensors": [[k, list(v.shape)] for k, v in state.items()], "logits": logits}
+    text = json.dumps(out, separators=(",", ":"))
+    (HERE / "timm" / f"{name}.json").write_text(text.replace('],["', '],\n["') + "\n")
