@@ -1,22 +1,25 @@
 //! `dyntta enhance`.
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use burn::tensor::Device;
 use dyntta::{Enhancer, Workspace};
-use dyntta_image::{encode_jpeg, encode_png, is_image_name, read, write_atomic};
+use dyntta_files::{Ours, shown, write_atomic};
+use dyntta_image::{encode_jpeg, encode_png, is_image_name, read};
 use dyntta_nn::{checkpoint, weights};
 use dyntta_train::Stop;
 
+use crate::bounds;
+use crate::claims::{Claims, Overwrite};
+use crate::message::describe;
 use crate::progress;
 
 #[derive(clap::Args)]
 pub struct Args {
     /// Image files, or folders of them
-    #[arg(required = true)]
-    input: Vec<PathBuf>,
+    #[arg(required = true, value_name = "INPUT")]
+    images: Vec<PathBuf>,
     /// A run's folder or a weight file
     #[arg(long, value_name = "RUN|FILE")]
     enhancer: PathBuf,
@@ -27,9 +30,17 @@ pub struct Args {
     #[arg(long, default_value = "png", value_parser = format)]
     format: Format,
     /// Side of the view that the control network looks at; 0 for the image itself [default: the size it was trained at]
-    #[arg(long, value_name = "S")]
+    #[arg(long, value_name = "S", value_parser = bounds::view_or_image())]
     control_size: Option<usize>,
+    #[command(flatten)]
+    overwrite: Overwrite,
 }
+
+/// Whether a picture that is there is one that this command wrote.
+const OURS: Ours = |_| false;
+
+/// Files that could not be enhanced that are named.
+const SHOWN: usize = 20;
 
 #[derive(Clone, Copy)]
 enum Format {
@@ -47,19 +58,19 @@ fn format(text: &str) -> Result<Format, String> {
     }
 }
 
-/// The files to enhance with the names to write, which must differ.
+/// The files to enhance with the names to write.
 fn jobs(args: &Args) -> Result<Vec<(PathBuf, PathBuf)>> {
     let mut files = Vec::new();
-    for input in &args.input {
+    for input in &args.images {
         if input.is_dir() {
             let mut inside: Vec<PathBuf> = std::fs::read_dir(input)
                 .and_then(|entries| entries.map(|e| Ok(e?.path())).collect())
-                .with_context(|| format!("{}", input.display()))?;
+                .with_context(|| format!("{}: cannot be listed", shown(input)))?;
             inside
                 .retain(|p| p.is_file() && p.file_name().and_then(|n| n.to_str()).is_some_and(is_image_name));
             inside.sort();
             if inside.is_empty() {
-                bail!("{}: expected image files, found none", input.display());
+                bail!("{}: expected image files, found none", shown(input));
             }
             files.extend(inside);
         } else {
@@ -70,17 +81,14 @@ fn jobs(args: &Args) -> Result<Vec<(PathBuf, PathBuf)>> {
         Format::Png => "png",
         Format::Jpeg(_) => "jpg",
     };
-    let mut names: HashMap<PathBuf, PathBuf> = HashMap::new();
     let mut jobs = Vec::new();
     for file in files {
-        let stem = file.file_stem().with_context(|| format!("{}: not a file name", file.display()))?;
+        let stem =
+            file.file_stem().with_context(|| format!("{}: expected the name of a file", shown(&file)))?;
         let mut name = stem.to_owned();
         name.push(".");
         name.push(extension);
         let out = args.out.join(name);
-        if let Some(other) = names.insert(out.clone(), file.clone()) {
-            bail!("{} and {} would both be written to {}", other.display(), file.display(), out.display());
-        }
         jobs.push((file, out));
     }
     Ok(jobs)
@@ -99,13 +107,19 @@ fn load(path: &Path) -> Result<Enhancer> {
     Ok(Enhancer::load(&file)?)
 }
 
-pub fn run(args: Args, stop: &Stop) -> Result<()> {
+pub fn run(args: Args, mut claims: Claims, stop: &Stop) -> Result<()> {
     let jobs = jobs(&args)?;
+    claims.folder("--out", &args.out);
+    for (file, out) in &jobs {
+        claims.input("an image that is read", file);
+        claims.file(&format!("the enhanced {}", shown(file)), out, OURS);
+    }
+    claims.check()?;
     let mut enhancer = load(&args.enhancer)?;
     if let Some(size) = args.control_size {
         enhancer = enhancer.with_control_size((size > 0).then_some(size));
     }
-    std::fs::create_dir_all(&args.out).with_context(|| format!("{}", args.out.display()))?;
+    std::fs::create_dir_all(&args.out).with_context(|| format!("{}: cannot be made", shown(&args.out)))?;
     let mut progress = progress::new();
     progress.begin("enhancing", jobs.len() as u64, 0);
     let mut failures = Vec::new();
@@ -114,23 +128,24 @@ pub fn run(args: Args, stop: &Stop) -> Result<()> {
         stop.check()?;
         if let Err(error) = enhance(&enhancer, &mut workspace, file, out, args.format) {
             // What goes wrong on one file leaves the others be.
-            failures.push(format!("{error:#}"));
+            failures.push(describe(&error));
         }
-        progress.update(i as u64 + 1, &out.display().to_string());
+        progress.update(i as u64 + 1, &shown(out).to_string());
     }
     progress.end(&format!(
         "{} of {} files written to {}",
         jobs.len() - failures.len(),
         jobs.len(),
-        args.out.display()
+        shown(&args.out)
     ));
     if !failures.is_empty() {
-        bail!(
-            "{} of {} files could not be enhanced:\n  {}",
-            failures.len(),
-            jobs.len(),
-            failures.join("\n  ")
-        );
+        let more = match failures.len().saturating_sub(SHOWN) {
+            0 => String::new(),
+            more => format!("\n  … and {more} more"),
+        };
+        let (failed, of) = (failures.len(), jobs.len());
+        failures.truncate(SHOWN);
+        bail!("{failed} of {of} files could not be enhanced:\n  {}{more}", failures.join("\n  "));
     }
     Ok(())
 }
