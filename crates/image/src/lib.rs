@@ -11,7 +11,6 @@ mod input;
 mod jpeg;
 mod resize;
 mod rgb8;
-mod simd;
 mod stream;
 
 pub use codec::{
@@ -24,5 +23,4 @@ pub use input::{ChannelOrder, ValueRange};
 pub use resize::{Filter, covering_size, resize, resize_centre_crop, resize_shorter};
 pub use rgb8::Rgb8;
 #[doc(hidden)]
-pub use simd::nearest;
 pub use stream::Stream;
