@@ -6,10 +6,12 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use burn::tensor::Device;
 use dyntta::{Enhancer, Workspace};
-use dyntta_image::{encode_jpeg, encode_png, is_image_name, read, write_atomic};
+use dyntta_files::shown;
+use dyntta_image::{Decode, FileFormat, Metadata, Profile, is_image_name, read_with, write_atomic};
 use dyntta_nn::{checkpoint, weights};
 use dyntta_train::Stop;
 
+use crate::preprocessing::ExifArg;
 use crate::progress;
 
 #[derive(clap::Args)]
@@ -23,28 +25,15 @@ pub struct Args {
     /// Folder for the enhanced files
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// png, or jpeg:Q with a quality Q of 1 to 100
-    #[arg(long, default_value = "png", value_parser = format)]
-    format: Format,
+    /// png, or jpeg:Q with a quality Q of 1 to 100 [Q: 95]
+    #[arg(long, default_value = "png")]
+    format: FileFormat,
+    /// Turn and mirror pictures as their EXIF orientation says, or take them as they are stored; the enhanced files have none
+    #[arg(long, value_enum, default_value = "apply")]
+    exif: ExifArg,
     /// Side of the view that the control network looks at; 0 for the image itself [default: the size it was trained at]
     #[arg(long, value_name = "S")]
     control_size: Option<usize>,
-}
-
-#[derive(Clone, Copy)]
-enum Format {
-    Png,
-    Jpeg(u8),
-}
-
-fn format(text: &str) -> Result<Format, String> {
-    let quality = |q: &str| q.parse().ok().filter(|q| (1..=100).contains(q));
-    match text.split_once(':') {
-        None if text == "png" => Ok(Format::Png),
-        None if text == "jpeg" => Ok(Format::Jpeg(90)),
-        Some(("jpeg", q)) if quality(q).is_some() => Ok(Format::Jpeg(quality(q).expect("checked"))),
-        _ => Err("expected png, jpeg or jpeg:Q with Q from 1 to 100".into()),
-    }
 }
 
 /// The files to enhance with the names to write, which must differ.
@@ -66,10 +55,7 @@ fn jobs(args: &Args) -> Result<Vec<(PathBuf, PathBuf)>> {
             files.push(input.clone());
         }
     }
-    let extension = match args.format {
-        Format::Png => "png",
-        Format::Jpeg(_) => "jpg",
-    };
+    let extension = args.format.extension();
     let mut names: HashMap<PathBuf, PathBuf> = HashMap::new();
     let mut jobs = Vec::new();
     for file in files {
@@ -109,12 +95,15 @@ pub fn run(args: Args, stop: &Stop) -> Result<()> {
     let mut progress = progress::new();
     progress.begin("enhancing", jobs.len() as u64, 0);
     let mut failures = Vec::new();
+    let mut profiles = Vec::new();
     let mut workspace = Workspace::new();
     for (i, (file, out)) in jobs.iter().enumerate() {
         stop.check()?;
-        if let Err(error) = enhance(&enhancer, &mut workspace, file, out, args.format) {
+        match enhance(&enhancer, &mut workspace, file, out, &args) {
+            Ok(Profile::Dropped(what)) => profiles.push(format!("{}: {what} is left out", shown(file))),
+            Ok(_) => {}
             // What goes wrong on one file leaves the others be.
-            failures.push(format!("{error:#}"));
+            Err(error) => failures.push(format!("{error:#}")),
         }
         progress.update(i as u64 + 1, &out.display().to_string());
     }
@@ -124,6 +113,9 @@ pub fn run(args: Args, stop: &Stop) -> Result<()> {
         jobs.len(),
         args.out.display()
     ));
+    for note in profiles {
+        progress.message(&note);
+    }
     if !failures.is_empty() {
         bail!(
             "{} of {} files could not be enhanced:\n  {}",
@@ -135,17 +127,18 @@ pub fn run(args: Args, stop: &Stop) -> Result<()> {
     Ok(())
 }
 
+/// Enhances one file, and tells what became of its colour profile: one of RGB goes into the new file.
 fn enhance(
     enhancer: &Enhancer,
     workspace: &mut Workspace,
     file: &Path,
     out: &Path,
-    format: Format,
-) -> Result<()> {
-    let image = enhancer.enhance_with(workspace, &read(file)?);
-    let bytes = match format {
-        Format::Png => encode_png(&image)?,
-        Format::Jpeg(quality) => encode_jpeg(&image, quality)?,
-    };
-    Ok(write_atomic(out, &bytes)?)
+    args: &Args,
+) -> Result<Profile> {
+    let how = Decode { exif: args.exif.0, profile: true, ..Decode::default() };
+    let decoded = read_with(file, &how)?;
+    let image = enhancer.enhance_with(workspace, &decoded.image);
+    let metadata = Metadata { icc: decoded.profile.rgb(), marked: true };
+    write_atomic(out, &args.format.encode_with(&image, &metadata)?)?;
+    Ok(decoded.profile)
 }
