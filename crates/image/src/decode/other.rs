@@ -10,8 +10,39 @@ use crate::Profile;
 
 pub(super) fn bmp(bytes: &[u8], how: &Decode) -> Result<Raw, Failure> {
     let decoder = BmpDecoder::new(reader(bytes))?;
-    let (width, height, data) = pixels(decoder, how)?;
+    let (width, height, mut data) = pixels(decoder, how)?;
+    if let Some(bits) = channel_bits(bytes) {
+        for pixel in data.chunks_exact_mut(3) {
+            for (v, bits) in pixel.iter_mut().zip(bits) {
+                *v = rounded_down(*v, bits);
+            }
+        }
+    }
     Ok(Raw { width, height, data, orientation: Orientation::NoTransforms, profile: Profile::None })
+}
+
+/// The bits of red, green and blue, in a BMP of 16 bits a pixel.
+fn channel_bits(bytes: &[u8]) -> Option<[u32; 3]> {
+    let u32_at = |at: usize| Some(u32::from_le_bytes(*bytes.get(at..)?.first_chunk()?));
+    // BITMAPINFOHEADER: 14 bytes of the file's, 40 or more of its own, then or among them the masks.
+    if u32_at(14)? < 40 || u32_at(28)? & 0xffff != 16 {
+        return None;
+    }
+    match u32_at(30)? {
+        3 => Some([u32_at(54)?.count_ones(), u32_at(58)?.count_ones(), u32_at(62)?.count_ones()]),
+        _ => Some([5; 3]),
+    }
+}
+
+/// A level of `bits` that was spread over `0..=255` and rounded to nearest, rounded down instead, as Pillow does for 5 and 6
+/// bits, the only ones it reads.
+fn rounded_down(v: u8, bits: u32) -> u8 {
+    let most = match bits {
+        5 | 6 => (1u32 << bits) - 1,
+        _ => return v,
+    };
+    let level = (u32::from(v) * most + 127) / 255;
+    (level * 255 / most) as u8
 }
 
 pub(super) fn webp(bytes: &[u8], how: &Decode) -> Result<Raw, Failure> {
