@@ -13,6 +13,7 @@ mod corrupted;
 mod csv;
 mod cub;
 mod dataset;
+mod digest;
 mod error;
 pub mod fashion_mnist;
 mod folder;
