@@ -15,7 +15,6 @@ mod profile;
 mod quiet;
 mod resize;
 mod rgb8;
-mod simd;
 mod stream;
 
 pub use crop::{Rect, centre_crop, crop, flip_horizontal, random_resized_crop};
@@ -29,6 +28,4 @@ pub use metadata::{Metadata, SOFTWARE, is_ours};
 pub use profile::Profile;
 pub use resize::{Filter, covering_size, resize, resize_centre_crop, resize_shorter};
 pub use rgb8::Rgb8;
-#[doc(hidden)]
-pub use simd::nearest;
 pub use stream::Stream;

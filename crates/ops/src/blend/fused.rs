@@ -694,7 +694,7 @@ mod tests {
             let settings = Settings::new(&image, false);
             let shares = Shares::new(&settings);
             let planes = [0, 1, 2].map(|c| &g[c * h * w..(c + 1) * h * w]);
-            let results = simd::Level::all().map(|level| {
+            let results = dyntta_simd::Level::available().iter().map(|level| {
                 let (mut blended, mut by_network) = (vec![0.0; n], vec![0.0; n]);
                 let [out]: [_; 1] = tiles(&mut blended, h * w).try_into().expect("one tile");
                 level.run(ForwardTile { settings: &settings, shares: &shares, start: 0, out });

@@ -1,8 +1,8 @@
-//! Plain loops, summed in double precision: what every kernel of this crate is tested against.
+//! Plain loops, summed in double precision: what every kernel is tested against.
 
-use crate::act::Activation;
-use crate::gate::Gate;
-use crate::upsample::Upsample;
+use dyntta_kernels::act::Activation;
+use dyntta_kernels::gate::Gate;
+use dyntta_kernels::upsample::Upsample;
 
 mod conv;
 mod pool;
@@ -46,21 +46,21 @@ fn act_slope(y: f32, act: Activation) -> f64 {
     }
 }
 
-/// [`crate::act::activate`].
+/// [`dyntta_kernels::act::activate`].
 pub fn activate(x: &[f32], a: Activation, y: &mut [f32]) {
     for (y, x) in y.iter_mut().zip(x) {
         *y = act(f64::from(*x), a) as f32;
     }
 }
 
-/// [`crate::act::activate_backward`].
+/// [`dyntta_kernels::act::activate_backward`].
 pub fn activate_backward(g: &[f32], y: &[f32], a: Activation, dx: &mut [f32]) {
     for i in 0..dx.len() {
         dx[i] = (f64::from(g[i]) * act_slope(y[i], a)) as f32;
     }
 }
 
-/// [`crate::norm::affine_forward`].
+/// [`dyntta_kernels::norm::affine_forward`].
 pub fn affine_forward(
     x: &[f32],
     scale: &[f32],
@@ -76,7 +76,7 @@ pub fn affine_forward(
     }
 }
 
-/// [`crate::norm::affine_backward`].
+/// [`dyntta_kernels::norm::affine_backward`].
 pub fn affine_backward(
     g: &[f32],
     y: &[f32],
@@ -108,7 +108,7 @@ fn group_moments(x: &[f32], n: usize, c: usize) -> (Vec<f64>, Vec<f64>) {
     (mean, var)
 }
 
-/// [`crate::norm::batch_norm_forward`].
+/// [`dyntta_kernels::norm::batch_norm_forward`].
 pub fn batch_norm_forward(
     x: &[f32],
     gamma: &[f32],
@@ -167,7 +167,7 @@ fn norm_backward(
     (sum, dot)
 }
 
-/// [`crate::norm::batch_norm_backward`].
+/// [`dyntta_kernels::norm::batch_norm_backward`].
 pub fn batch_norm_backward(
     g: &[f32],
     y: &[f32],
@@ -189,7 +189,7 @@ pub fn batch_norm_backward(
     }
 }
 
-/// [`crate::norm::instance_norm_forward`].
+/// [`dyntta_kernels::norm::instance_norm_forward`].
 pub fn instance_norm_forward(
     x: &[f32],
     n: usize,
@@ -212,7 +212,7 @@ pub fn instance_norm_forward(
     }
 }
 
-/// [`crate::norm::instance_norm_backward`].
+/// [`dyntta_kernels::norm::instance_norm_backward`].
 pub fn instance_norm_backward(
     g: &[f32],
     y: &[f32],
@@ -251,7 +251,7 @@ fn each_sample(p: &Upsample, mut f: impl FnMut(usize, usize, f64)) {
     }
 }
 
-/// [`crate::upsample::upsample_forward`].
+/// [`dyntta_kernels::upsample::upsample_forward`].
 pub fn upsample_forward(p: &Upsample, x: &[f32], y: &mut [f32]) {
     let mut sum = vec![0.0f64; p.output_len()];
     each_sample(p, |o, i, weight| {
@@ -262,7 +262,7 @@ pub fn upsample_forward(p: &Upsample, x: &[f32], y: &mut [f32]) {
     to_f32(&sum, y);
 }
 
-/// [`crate::upsample::upsample_backward`].
+/// [`dyntta_kernels::upsample::upsample_backward`].
 pub fn upsample_backward(p: &Upsample, g: &[f32], dx: &mut [f32]) {
     let mut sum = vec![0.0f64; p.input_len()];
     each_sample(p, |o, i, weight| {
@@ -283,7 +283,7 @@ fn gate_index(p: &Gate, i: usize) -> usize {
     ((n * p.mh + nearest(y, p.mh, p.h)) * p.mw + nearest(x, p.mw, p.w)) * p.c + c
 }
 
-/// [`crate::gate::gate_forward`].
+/// [`dyntta_kernels::gate::gate_forward`].
 pub fn gate_forward(p: &Gate, a: &[f32], b: &[f32], map_a: &[f32], map_b: &[f32], y: &mut [f32]) {
     for i in 0..y.len() {
         let m = gate_index(p, i);
@@ -291,7 +291,7 @@ pub fn gate_forward(p: &Gate, a: &[f32], b: &[f32], map_a: &[f32], map_b: &[f32]
     }
 }
 
-/// [`crate::gate::gate_backward`].
+/// [`dyntta_kernels::gate::gate_backward`].
 pub fn gate_backward(
     p: &Gate,
     g: &[f32],

@@ -1,8 +1,8 @@
 //! Convolutions.
 
 use super::to_f32;
-use crate::conv::Conv2d;
-use crate::grouped::GroupedConv2d;
+use dyntta_kernels::conv::Conv2d;
+use dyntta_kernels::grouped::GroupedConv2d;
 
 /// Calls `f(output float, input float, weight)` for every product of the convolution but those with the padding.
 fn each_product(c: &GroupedConv2d, mut f: impl FnMut(usize, usize, usize)) {
@@ -34,7 +34,7 @@ fn each_product(c: &GroupedConv2d, mut f: impl FnMut(usize, usize, usize)) {
     }
 }
 
-/// [`crate::grouped::forward`].
+/// [`dyntta_kernels::grouped::forward`].
 pub fn grouped_forward(c: &GroupedConv2d, x: &[f32], weight: &[f32], bias: Option<&[f32]>, y: &mut [f32]) {
     let mut sum = vec![0.0f64; c.output_len()];
     if let Some(b) = bias {
@@ -46,14 +46,14 @@ pub fn grouped_forward(c: &GroupedConv2d, x: &[f32], weight: &[f32], bias: Optio
     to_f32(&sum, y);
 }
 
-/// [`crate::grouped::backward_input`].
+/// [`dyntta_kernels::grouped::backward_input`].
 pub fn grouped_backward_input(c: &GroupedConv2d, g: &[f32], weight: &[f32], dx: &mut [f32]) {
     let mut sum = vec![0.0f64; c.input_len()];
     each_product(c, |o, i, w| sum[i] += f64::from(g[o]) * f64::from(weight[w]));
     to_f32(&sum, dx);
 }
 
-/// [`crate::grouped::backward_weight`].
+/// [`dyntta_kernels::grouped::backward_weight`].
 pub fn grouped_backward_weight(
     c: &GroupedConv2d,
     x: &[f32],
@@ -73,17 +73,17 @@ pub fn grouped_backward_weight(
     }
 }
 
-/// [`crate::conv::forward`].
+/// [`dyntta_kernels::conv::forward`].
 pub fn conv_forward(c: &Conv2d, x: &[f32], weight: &[f32], bias: Option<&[f32]>, y: &mut [f32]) {
     grouped_forward(&(*c).into(), x, weight, bias, y);
 }
 
-/// [`crate::conv::backward_input`].
+/// [`dyntta_kernels::conv::backward_input`].
 pub fn conv_backward_input(c: &Conv2d, g: &[f32], weight: &[f32], dx: &mut [f32]) {
     grouped_backward_input(&(*c).into(), g, weight, dx);
 }
 
-/// [`crate::conv::backward_weight`].
+/// [`dyntta_kernels::conv::backward_weight`].
 pub fn conv_backward_weight(c: &Conv2d, x: &[f32], g: &[f32], dw: &mut [f32], db: Option<&mut [f32]>) {
     grouped_backward_weight(&(*c).into(), x, g, dw, db);
 }

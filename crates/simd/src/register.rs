@@ -1,116 +1,64 @@
-//! Run-time choice of the instruction set, and the vector operations the micro-kernels are written in.
-//!
-//! The level is the best the processor has, capped by the environment variable `DYNTTA_SIMD`
-//! (`portable`, `avx2` or `avx512`; read once; an unknown word is ignored). A test forces a lower level for the
-//! calls one thread makes with [`with_level`].
-
-use std::cell::Cell;
-use std::sync::OnceLock;
-
-/// Instruction set a kernel is built for, worst first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Level {
-    /// Whatever the target guarantees (SSE2 on x86-64, NEON on AArch64), vectorised by the compiler.
-    Portable,
-    /// AVX2 and FMA: 16 registers of 8 floats.
-    Avx2,
-    /// AVX-512 F, BW, DQ and VL: 32 registers of 16 floats.
-    Avx512,
-}
-
-impl Level {
-    /// Every level this processor can run, `DYNTTA_SIMD` notwithstanding, worst first.
-    pub fn available() -> &'static [Level] {
-        const ALL: [Level; 3] = [Level::Portable, Level::Avx2, Level::Avx512];
-        &ALL[..=detected() as usize]
-    }
-}
-
-thread_local! {
-    static FORCED: Cell<Option<Level>> = const { Cell::new(None) };
-}
-
-fn detected() -> Level {
-    #[cfg(target_arch = "x86_64")]
-    {
-        static FOUND: OnceLock<Level> = OnceLock::new();
-        *FOUND.get_or_init(|| {
-            let fma = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
-            let wide = is_x86_feature_detected!("avx512f")
-                && is_x86_feature_detected!("avx512bw")
-                && is_x86_feature_detected!("avx512dq")
-                && is_x86_feature_detected!("avx512vl");
-            match (fma, wide) {
-                (true, true) => Level::Avx512,
-                (true, false) => Level::Avx2,
-                _ => Level::Portable,
-            }
-        })
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    Level::Portable
-}
-
-/// The level kernels called from this thread use.
-pub fn level() -> Level {
-    static CAPPED: OnceLock<Level> = OnceLock::new();
-    FORCED.with(Cell::get).unwrap_or_else(|| {
-        *CAPPED.get_or_init(|| {
-            let cap = match std::env::var("DYNTTA_SIMD").as_deref() {
-                Ok("portable") => Level::Portable,
-                Ok("avx2") => Level::Avx2,
-                _ => Level::Avx512,
-            };
-            cap.min(detected())
-        })
-    })
-}
-
-/// Runs `f` with every kernel it calls from this thread held to `level` (or to the best the processor has, where that
-/// is less).
-pub fn with_level<R>(level: Level, f: impl FnOnce() -> R) -> R {
-    struct Restore(Option<Level>);
-    impl Drop for Restore {
-        fn drop(&mut self) {
-            FORCED.with(|c| c.set(self.0));
-        }
-    }
-    let _restore = Restore(FORCED.with(|c| c.replace(Some(level.min(detected())))));
-    f()
-}
+//! The register of each instruction set.
 
 /// Vector operations of one instruction set.
 ///
 /// # Safety
 /// Every function may be called only from code compiled with (and running on a processor that has) the
 /// instruction set; pointers must be valid for `LANES` floats, one for `splat`; no alignment is asked for.
-pub(crate) trait Simd {
+pub trait Simd {
     /// A register of `LANES` floats.
     type V: Copy;
     /// Floats in a register.
     const LANES: usize;
     /// All lanes zero.
+    ///
+    /// # Safety
+    /// The contract of [`Simd`].
     unsafe fn zero() -> Self::V;
     /// Reads `LANES` floats.
+    ///
+    /// # Safety
+    /// The contract of [`Simd`].
     unsafe fn load(p: *const f32) -> Self::V;
     /// Writes `LANES` floats.
+    ///
+    /// # Safety
+    /// The contract of [`Simd`].
     unsafe fn store(p: *mut f32, v: Self::V);
     /// Reads one float into all lanes.
+    ///
+    /// # Safety
+    /// The contract of [`Simd`].
     unsafe fn splat(p: *const f32) -> Self::V;
     /// a * b + c
+    ///
+    /// # Safety
+    /// The contract of [`Simd`].
     unsafe fn fma(a: Self::V, b: Self::V, c: Self::V) -> Self::V;
     /// a + b
+    ///
+    /// # Safety
+    /// The contract of [`Simd`].
     unsafe fn add(a: Self::V, b: Self::V) -> Self::V;
     /// The larger; b, should one be NaN.
+    ///
+    /// # Safety
+    /// The contract of [`Simd`].
     unsafe fn max(a: Self::V, b: Self::V) -> Self::V;
     /// Asks for the cache line at `p`, which need not be readable.
+    ///
+    /// # Safety
+    /// The contract of [`Simd`].
     unsafe fn prefetch(_p: *const f32) {}
     /// Transposes a square of `LANES` rows, `from_ld` and `to_ld` floats apart.
+    ///
+    /// # Safety
+    /// The contract of [`Simd`].
     unsafe fn transpose(from: *const f32, from_ld: usize, to: *mut f32, to_ld: usize);
 }
 
 /// Arrays of four floats, which the compiler maps to the target's own vectors.
-pub(crate) struct Portable;
+pub struct Portable;
 
 impl Simd for Portable {
     type V = [f32; 4];
@@ -164,7 +112,7 @@ impl Simd for Portable {
 }
 
 /// One float, where there are not enough for a vector.
-pub(crate) struct Scalar;
+pub struct Scalar;
 
 impl Simd for Scalar {
     type V = f32;
@@ -208,15 +156,21 @@ impl Simd for Scalar {
 }
 
 #[cfg(target_arch = "x86_64")]
-pub(crate) use x86::{Avx2, Avx512};
+pub use x86::{Avx2, Avx512};
 
 #[cfg(target_arch = "x86_64")]
+#[allow(
+    clippy::undocumented_unsafe_blocks,
+    reason = "each is one instruction, or a few, under the trait's contract"
+)]
 mod x86 {
     use super::Simd;
     use std::arch::x86_64::*;
 
-    pub(crate) struct Avx2;
-    pub(crate) struct Avx512;
+    /// Registers of AVX2, with FMA.
+    pub struct Avx2;
+    /// Registers of AVX-512.
+    pub struct Avx512;
 
     // SAFETY (all bodies below): the trait's contract passes the presence of the instructions and the validity of the
     // pointers on to the caller; the unaligned forms are used throughout.
@@ -349,36 +303,3 @@ mod x86 {
         }
     }
 }
-
-/// Defines a function `name(level, args..)` whose body, plain safe Rust, is compiled once for each instruction set
-/// and run at the given one; the compiler does the vectorising.
-macro_rules! multiversion {
-    ($(#[$meta:meta])* fn $name:ident($($arg:ident: $ty:ty),* $(,)?) $(-> $ret:ty)? $body:block) => {
-        $(#[$meta])*
-        fn $name(level: $crate::simd::Level, $($arg: $ty),*) $(-> $ret)? {
-            #[inline(always)]
-            fn body($($arg: $ty),*) $(-> $ret)? $body
-
-            #[cfg(target_arch = "x86_64")]
-            #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
-            fn avx512($($arg: $ty),*) $(-> $ret)? {
-                body($($arg),*)
-            }
-            #[cfg(target_arch = "x86_64")]
-            #[target_feature(enable = "avx2,fma")]
-            fn avx2($($arg: $ty),*) $(-> $ret)? {
-                body($($arg),*)
-            }
-            match level {
-                // SAFETY: a level above `Portable` is only ever handed out where the processor has it.
-                #[cfg(target_arch = "x86_64")]
-                $crate::simd::Level::Avx512 => unsafe { avx512($($arg),*) },
-                // SAFETY: as above.
-                #[cfg(target_arch = "x86_64")]
-                $crate::simd::Level::Avx2 => unsafe { avx2($($arg),*) },
-                _ => body($($arg),*),
-            }
-        }
-    };
-}
-pub(crate) use multiversion;

@@ -1,8 +1,8 @@
 //! Pools.
 
 use super::to_f32;
-use crate::pool::{AvgPool, MaxPool};
-use crate::pool2d::Pool2d;
+use dyntta_kernels::pool::{AvgPool, MaxPool};
+use dyntta_kernels::pool2d::Pool2d;
 
 /// For each window, in reading order: its inputs as pixels of the batch, how many places it has in the padded image.
 fn windows(p: &Pool2d) -> Vec<(Vec<usize>, usize)> {
@@ -33,7 +33,7 @@ fn windows(p: &Pool2d) -> Vec<(Vec<usize>, usize)> {
     all
 }
 
-/// [`crate::pool2d::max_pool2d_forward`].
+/// [`dyntta_kernels::pool2d::max_pool2d_forward`].
 pub fn max_pool2d_forward(p: &Pool2d, x: &[f32], y: &mut [f32], index: &mut [u32]) {
     for (o, (inputs, _)) in windows(p).into_iter().enumerate() {
         for c in 0..p.c {
@@ -50,7 +50,7 @@ pub fn max_pool2d_forward(p: &Pool2d, x: &[f32], y: &mut [f32], index: &mut [u32
     }
 }
 
-/// [`crate::pool2d::max_pool2d_backward`].
+/// [`dyntta_kernels::pool2d::max_pool2d_backward`].
 pub fn max_pool2d_backward(p: &Pool2d, g: &[f32], index: &[u32], dx: &mut [f32]) {
     let mut sum = vec![0.0f64; p.input_len()];
     let image = p.out_h() * p.out_w() * p.c;
@@ -74,26 +74,26 @@ fn each_share(p: &Pool2d, count_include_pad: bool, mut f: impl FnMut(usize, usiz
     }
 }
 
-/// [`crate::pool2d::avg_pool2d_forward`].
+/// [`dyntta_kernels::pool2d::avg_pool2d_forward`].
 pub fn avg_pool2d_forward(p: &Pool2d, count_include_pad: bool, x: &[f32], y: &mut [f32]) {
     let mut sum = vec![0.0f64; p.output_len()];
     each_share(p, count_include_pad, |o, i, share| sum[o] += f64::from(x[i]) * share);
     to_f32(&sum, y);
 }
 
-/// [`crate::pool2d::avg_pool2d_backward`].
+/// [`dyntta_kernels::pool2d::avg_pool2d_backward`].
 pub fn avg_pool2d_backward(p: &Pool2d, count_include_pad: bool, g: &[f32], dx: &mut [f32]) {
     let mut sum = vec![0.0f64; p.input_len()];
     each_share(p, count_include_pad, |o, i, share| sum[i] += f64::from(g[o]) * share);
     to_f32(&sum, dx);
 }
 
-/// [`crate::pool::max_pool_forward`].
+/// [`dyntta_kernels::pool::max_pool_forward`].
 pub fn max_pool_forward(p: &MaxPool, x: &[f32], y: &mut [f32], index: &mut [u32]) {
     max_pool2d_forward(&(*p).into(), x, y, index);
 }
 
-/// [`crate::pool::max_pool_backward`].
+/// [`dyntta_kernels::pool::max_pool_backward`].
 pub fn max_pool_backward(p: &MaxPool, g: &[f32], index: &[u32], dx: &mut [f32]) {
     max_pool2d_backward(&(*p).into(), g, index, dx);
 }
@@ -120,7 +120,7 @@ fn each_average(p: &AvgPool, mut f: impl FnMut(usize, usize, f64)) {
     }
 }
 
-/// [`crate::pool::adaptive_avg_pool_forward`].
+/// [`dyntta_kernels::pool::adaptive_avg_pool_forward`].
 pub fn adaptive_avg_pool_forward(p: &AvgPool, x: &[f32], y: &mut [f32]) {
     let mut sum = vec![0.0f64; p.output_len()];
     each_average(p, |o, i, area| {
@@ -131,7 +131,7 @@ pub fn adaptive_avg_pool_forward(p: &AvgPool, x: &[f32], y: &mut [f32]) {
     to_f32(&sum, y);
 }
 
-/// [`crate::pool::adaptive_avg_pool_backward`].
+/// [`dyntta_kernels::pool::adaptive_avg_pool_backward`].
 pub fn adaptive_avg_pool_backward(p: &AvgPool, g: &[f32], dx: &mut [f32]) {
     let mut sum = vec![0.0f64; p.input_len()];
     each_average(p, |o, i, area| {
