@@ -5,14 +5,15 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use burn::tensor::Device;
 use dyntta::{Enhancer, Workspace};
-use dyntta_files::{Ours, shown, write_atomic};
-use dyntta_image::{encode_jpeg, encode_png, is_image_name, read};
+use dyntta_files::{shown, write_atomic};
+use dyntta_image::{Decode, FileFormat, Metadata, Profile, is_image_name, is_ours, read_with};
 use dyntta_nn::{checkpoint, weights};
 use dyntta_train::Stop;
 
 use crate::bounds;
 use crate::claims::{Claims, Overwrite};
 use crate::message::describe;
+use crate::preprocessing::ExifArg;
 use crate::progress;
 
 #[derive(clap::Args)]
@@ -26,9 +27,12 @@ pub struct Args {
     /// Folder for the enhanced files
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// png, or jpeg:Q with a quality Q of 1 to 100
-    #[arg(long, default_value = "png", value_parser = format)]
-    format: Format,
+    /// png, or jpeg:Q with a quality Q of 1 to 100 [Q: 95]
+    #[arg(long, default_value = "png")]
+    format: FileFormat,
+    /// Turn and mirror pictures as their EXIF orientation says, or take them as they are stored; the enhanced files have none
+    #[arg(long, value_enum, default_value = "apply")]
+    exif: ExifArg,
     /// Side of the view that the control network looks at; 0 for the image itself [default: the size it was trained at]
     #[arg(long, value_name = "S", value_parser = bounds::view_or_image())]
     control_size: Option<usize>,
@@ -36,27 +40,8 @@ pub struct Args {
     overwrite: Overwrite,
 }
 
-/// Whether a picture that is there is one that this command wrote.
-const OURS: Ours = |_| false;
-
-/// Files that could not be enhanced that are named.
+/// Files of which something is said by name.
 const SHOWN: usize = 20;
-
-#[derive(Clone, Copy)]
-enum Format {
-    Png,
-    Jpeg(u8),
-}
-
-fn format(text: &str) -> Result<Format, String> {
-    let quality = |q: &str| q.parse().ok().filter(|q| (1..=100).contains(q));
-    match text.split_once(':') {
-        None if text == "png" => Ok(Format::Png),
-        None if text == "jpeg" => Ok(Format::Jpeg(90)),
-        Some(("jpeg", q)) if quality(q).is_some() => Ok(Format::Jpeg(quality(q).expect("checked"))),
-        _ => Err("expected png, jpeg or jpeg:Q with Q from 1 to 100".into()),
-    }
-}
 
 /// The files to enhance with the names to write.
 fn jobs(args: &Args) -> Result<Vec<(PathBuf, PathBuf)>> {
@@ -77,10 +62,7 @@ fn jobs(args: &Args) -> Result<Vec<(PathBuf, PathBuf)>> {
             files.push(input.clone());
         }
     }
-    let extension = match args.format {
-        Format::Png => "png",
-        Format::Jpeg(_) => "jpg",
-    };
+    let extension = args.format.extension();
     let mut jobs = Vec::new();
     for file in files {
         let stem =
@@ -107,12 +89,21 @@ fn load(path: &Path) -> Result<Enhancer> {
     Ok(Enhancer::load(&file)?)
 }
 
+/// A list of notes, a line each, as far as they are shown.
+fn list(notes: &[String]) -> String {
+    let shown = notes.iter().take(SHOWN).map(|note| format!("\n  {note}")).collect::<String>();
+    match notes.len().saturating_sub(SHOWN) {
+        0 => shown,
+        more => format!("{shown}\n  … and {more} more"),
+    }
+}
+
 pub fn run(args: Args, mut claims: Claims, stop: &Stop) -> Result<()> {
     let jobs = jobs(&args)?;
     claims.folder("--out", &args.out);
     for (file, out) in &jobs {
         claims.input("an image that is read", file);
-        claims.file(&format!("the enhanced {}", shown(file)), out, OURS);
+        claims.file(&format!("the enhanced {}", shown(file)), out, is_ours);
     }
     claims.check()?;
     let mut enhancer = load(&args.enhancer)?;
@@ -123,12 +114,16 @@ pub fn run(args: Args, mut claims: Claims, stop: &Stop) -> Result<()> {
     let mut progress = progress::new();
     progress.begin("enhancing", jobs.len() as u64, 0);
     let mut failures = Vec::new();
+    let (mut dropped, mut kept) = (Vec::new(), 0);
     let mut workspace = Workspace::new();
     for (i, (file, out)) in jobs.iter().enumerate() {
         stop.check()?;
-        if let Err(error) = enhance(&enhancer, &mut workspace, file, out, args.format) {
+        match enhance(&enhancer, &mut workspace, file, out, &args) {
+            Ok(Profile::Dropped(what)) => dropped.push(format!("{}: {what}", shown(file))),
+            Ok(Profile::Rgb(_)) => kept += 1,
+            Ok(Profile::None) => {}
             // What goes wrong on one file leaves the others be.
-            failures.push(describe(&error));
+            Err(error) => failures.push(describe(&error)),
         }
         progress.update(i as u64 + 1, &shown(out).to_string());
     }
@@ -138,29 +133,30 @@ pub fn run(args: Args, mut claims: Claims, stop: &Stop) -> Result<()> {
         jobs.len(),
         shown(&args.out)
     ));
+    if kept > 0 {
+        progress.message(&format!("colour profiles of {kept} files are kept"));
+    }
+    if !dropped.is_empty() {
+        progress.message(&format!("colour profiles of {} files are left out:{}", dropped.len(), list(&dropped)));
+    }
     if !failures.is_empty() {
-        let more = match failures.len().saturating_sub(SHOWN) {
-            0 => String::new(),
-            more => format!("\n  … and {more} more"),
-        };
-        let (failed, of) = (failures.len(), jobs.len());
-        failures.truncate(SHOWN);
-        bail!("{failed} of {of} files could not be enhanced:\n  {}{more}", failures.join("\n  "));
+        bail!("{} of {} files could not be enhanced:{}", failures.len(), jobs.len(), list(&failures));
     }
     Ok(())
 }
 
+/// Enhances one file, and tells what became of its colour profile: one of RGB goes into the new file.
 fn enhance(
     enhancer: &Enhancer,
     workspace: &mut Workspace,
     file: &Path,
     out: &Path,
-    format: Format,
-) -> Result<()> {
-    let image = enhancer.enhance_with(workspace, &read(file)?);
-    let bytes = match format {
-        Format::Png => encode_png(&image)?,
-        Format::Jpeg(quality) => encode_jpeg(&image, quality)?,
-    };
-    Ok(write_atomic(out, &bytes)?)
+    args: &Args,
+) -> Result<Profile> {
+    let how = Decode { exif: args.exif.0, profile: true, ..Decode::default() };
+    let decoded = read_with(file, &how)?;
+    let image = enhancer.enhance_with(workspace, &decoded.image);
+    let metadata = Metadata { icc: decoded.profile.rgb(), marked: true };
+    write_atomic(out, &args.format.encode_with(&image, &metadata)?)?;
+    Ok(decoded.profile)
 }

@@ -10,12 +10,11 @@ use std::collections::HashSet;
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 use std::sync::{Mutex, PoisonError};
 
 use dyntta_corrupt::{Corruption, Elastic, Preset, Resources, Severity};
 use dyntta_files::{remove_leftovers, sync_all, write_atomic};
-use dyntta_image::{Rgb8, encode_jpeg, encode_png};
+use dyntta_image::{FileFormat, Rgb8};
 
 pub use self::frost::Frost;
 pub use self::manifest::MANIFEST;
@@ -65,56 +64,6 @@ impl fmt::Display for CorruptLayout {
             Self::ImagenetC(_) => "imagenet-c",
             Self::CifarC => "cifar-c",
         })
-    }
-}
-
-/// The kind of an image file. Parses from `png`, `jpeg` (quality 85, ImageNet-C's) and `jpeg:Q` with Q from 1 to 100.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FileFormat {
-    /// Lossless.
-    Png,
-    /// Baseline JPEG of this quality.
-    Jpeg(u8),
-}
-
-impl FileFormat {
-    fn encode(self, image: &Rgb8) -> Result<Vec<u8>, Error> {
-        Ok(match self {
-            Self::Png => encode_png(image)?,
-            Self::Jpeg(quality) => encode_jpeg(image, quality)?,
-        })
-    }
-
-    /// Whether these are the first and last bytes of a file of this kind.
-    fn is_whole(self, bytes: &[u8]) -> bool {
-        match self {
-            Self::Png => bytes.starts_with(b"\x89PNG\r\n\x1a\n") && bytes.ends_with(b"IEND\xae\x42\x60\x82"),
-            Self::Jpeg(_) => bytes.starts_with(&[0xff, 0xd8]) && bytes.ends_with(&[0xff, 0xd9]),
-        }
-    }
-}
-
-impl fmt::Display for FileFormat {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Png => f.write_str("png"),
-            Self::Jpeg(quality) => write!(f, "jpeg:{quality}"),
-        }
-    }
-}
-
-impl FromStr for FileFormat {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let quality = |q: &str| q.parse().ok().filter(|q| (1..=100).contains(q));
-        let parsed = match text.split_once(':') {
-            None if text == "png" => Some(Self::Png),
-            None if text == "jpeg" => Some(Self::Jpeg(85)),
-            Some(("jpeg", q)) => quality(q).map(Self::Jpeg),
-            _ => None,
-        };
-        parsed.ok_or_else(|| "expected png, jpeg or jpeg:Q with Q from 1 to 100".into())
     }
 }
 
