@@ -234,34 +234,52 @@ impl Claims {
         self.files.folder(name, path);
     }
 
-    /// The folder of a run and its files. What is there is replaced only where a run goes on.
+    /// The folder of a run and its files. A run begins in a folder that has none of them, whatever they are.
     ///
     /// # Errors
-    /// If there is a run and none goes on.
+    /// If there is one and no run goes on.
     pub fn run_folder(&mut self, folder: &Path, files: &[&str], resume: bool) -> Result<()> {
-        if !resume && folder.join(SETTINGS).exists() {
-            bail!(
+        self.folder("--out", folder);
+        for file in files {
+            self.file("--out", &folder.join(file), |_| true);
+        }
+        // Onto an input is what is said first.
+        self.check()?;
+        match files.iter().find(|file| fs::symlink_metadata(folder.join(file)).is_ok()) {
+            Some(_) if resume => Ok(()),
+            Some(&SETTINGS) => bail!(
                 "`out`: expected a folder without a run; continue the run with --resume or choose another folder, found a \
                  run in {}",
                 shown(folder)
-            );
+            ),
+            Some(file) => bail!(
+                "`out`: expected a folder without files that a run writes; choose another folder, found {file} in {}",
+                shown(folder)
+            ),
+            None => Ok(()),
         }
-        self.folder("--out", folder);
-        let ours: Ours = if resume { |_| true } else { |_| false };
-        for file in files {
-            self.file("--out", &folder.join(file), ours);
-        }
-        Ok(())
     }
 
-    /// The folder of a run that goes on by itself if it is there, and what else must not be there.
-    pub fn own_run(&mut self, name: &str, folder: &Path, files: &[&str]) {
+    /// The folder of a run that goes on by itself where it is there. What is no run of this command stays.
+    ///
+    /// # Errors
+    /// If there is something else of those names.
+    pub fn own_run(&mut self, name: &str, folder: &Path, files: &[&str]) -> Result<()> {
         self.folder(name, folder);
-        if ![SETTINGS, STATE].iter().any(|file| folder.join(file).exists()) {
-            for file in files {
-                self.file(name, &folder.join(file), |_| false);
-            }
+        let Some(file) = files.iter().find(|file| fs::symlink_metadata(folder.join(file)).is_ok()) else {
+            return Ok(());
+        };
+        let settings = read_text(&folder.join(SETTINGS), Limits::DEFAULT.text_bytes);
+        let settings =
+            settings.ok().and_then(|text| serde_json::from_str::<Value>(&text).ok()).unwrap_or_default();
+        // The demo's classifier has had no settings.
+        if settings["data"].is_null() && !folder.join(STATE).is_file() {
+            bail!(
+                "{}: {name} would write here, and {file} is not of a run of this command; move it away or choose another place",
+                shown(folder)
+            );
         }
+        Ok(())
     }
 
     /// Holds all against each other; see [`dyntta_files::Claims::check`].

@@ -33,9 +33,9 @@ pub fn run(args: Args, mut claims: Claims, stop: &Stop) -> Result<()> {
     let text = std::fs::read_to_string(at(FILES[0])).unwrap_or_default();
     let ours: Ours = if text.contains("\"data\": \"Fashion-MNIST\"") { |_| true } else { |_| false };
     FILES.iter().for_each(|file| claims.file("--out", &at(file), ours));
-    claims.own_run("--out", &at("classifier"), CLASSIFIER_RUN);
+    claims.own_run("--out", &at("classifier"), CLASSIFIER_RUN)?;
     for run in ["urie", "dyntta"] {
-        claims.own_run("--out", &at(run), ENHANCER_RUN);
+        claims.own_run("--out", &at(run), ENHANCER_RUN)?;
     }
     claims.check()?;
     let mut progress = progress::new();

@@ -137,7 +137,11 @@ pub fn run(args: Args, mut claims: Claims, stop: &Stop) -> Result<()> {
         progress.message(&format!("colour profiles of {kept} files are kept"));
     }
     if !dropped.is_empty() {
-        progress.message(&format!("colour profiles of {} files are left out:{}", dropped.len(), list(&dropped)));
+        progress.message(&format!(
+            "colour profiles of {} files are left out:{}",
+            dropped.len(),
+            list(&dropped)
+        ));
     }
     if !failures.is_empty() {
         bail!("{} of {} files could not be enhanced:{}", failures.len(), jobs.len(), list(&failures));

@@ -98,7 +98,7 @@ fn claim(args: &Args, mut claims: Claims) -> Result<()> {
         let name = "the runs beside --out";
         claims.folder(name, &runs(args));
         for run in ["urie", "dyntta"] {
-            claims.own_run(name, &runs(args).join(run), ENHANCER_RUN);
+            claims.own_run(name, &runs(args).join(run), ENHANCER_RUN)?;
         }
     }
     claims.check()?;

@@ -7,7 +7,7 @@ use anyhow::{Result, bail};
 use dyntta_train::{ClassifierSettings, Stop, train_classifier};
 
 use crate::bounds;
-use crate::claims::{CLASSIFIER_RUN, Claims, Overwrite};
+use crate::claims::{CLASSIFIER_RUN, Claims};
 use crate::preprocessing::{self, OnErrorArg};
 use crate::progress;
 use crate::recipe;
@@ -66,8 +66,6 @@ pub struct Common {
     /// Continue the run in NEW exactly where it stopped; its settings need not be given again
     #[arg(long)]
     resume: bool,
-    #[command(flatten)]
-    overwrite: Overwrite,
     #[command(flatten)]
     recipe: recipe::Args,
     #[command(flatten)]
@@ -175,7 +173,6 @@ impl Common {
             claims.input("--preprocessing", path);
         }
         claims.run_folder(&self.out, CLASSIFIER_RUN, self.resume)?;
-        claims.check()?;
         let started = Instant::now();
         let mut progress = progress::new();
         let summary = train_classifier(&settings, &self.out, self.resume, stop, &mut *progress)?;

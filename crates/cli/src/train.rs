@@ -9,7 +9,7 @@ use dyntta_nn::checkpoint::{Method, WEIGHTS};
 use dyntta_train::{Setting, Stop, TrainSettings, train_enhancer};
 
 use crate::bounds;
-use crate::claims::{Claims, ENHANCER_RUN, Overwrite};
+use crate::claims::{Claims, ENHANCER_RUN};
 use crate::preprocessing::{self, OnErrorArg};
 use crate::progress;
 use crate::recipe;
@@ -78,8 +78,6 @@ pub struct Args {
     #[arg(long)]
     resume: bool,
     #[command(flatten)]
-    overwrite: Overwrite,
-    #[command(flatten)]
     input: preprocessing::Args,
 }
 
@@ -147,7 +145,6 @@ pub fn run(args: Args, mut claims: Claims, stop: &Stop) -> Result<()> {
         claims.input("--preprocessing", path);
     }
     claims.run_folder(&args.out, ENHANCER_RUN, args.resume)?;
-    claims.check()?;
     let started = Instant::now();
     let mut progress = progress::new();
     let summary = train_enhancer(&settings, &args.out, args.resume, stop, &mut *progress)?;
