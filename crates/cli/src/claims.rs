@@ -214,6 +214,11 @@ impl Claims {
         if path.is_dir() {
             self.files.input(name, &path.join(WEIGHTS));
             self.files.input(name, &path.join(WEIGHTS).with_extension("json"));
+            if self.overwrite {
+                for file in files_of(path) {
+                    self.files.input(name, &file);
+                }
+            }
         } else {
             self.files.input(name, &path.with_extension("json"));
         }
