@@ -1,4 +1,5 @@
 //! Chores of this repository: `cargo run -p xtask -- performance` measures and writes `docs/performance.md`.
+#![allow(clippy::disallowed_macros, reason = "a tool for developers")]
 
 mod performance;
 

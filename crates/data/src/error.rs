@@ -16,6 +16,9 @@ pub enum Error {
         /// The system's reason.
         source: io::Error,
     },
+    /// A file or folder cannot be read.
+    #[error(transparent)]
+    File(#[from] dyntta_files::Error),
     /// An image cannot be decoded.
     #[error(transparent)]
     Image(#[from] dyntta_image::Error),

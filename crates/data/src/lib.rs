@@ -13,6 +13,7 @@ mod corrupted;
 mod csv;
 mod cub;
 mod dataset;
+mod digest;
 mod error;
 pub mod fashion_mnist;
 mod folder;
@@ -28,11 +29,10 @@ mod tarball;
 mod testing;
 
 pub use batch::{Batch, batches};
-pub use corrupt_set::{
-    CorruptLayout, CorruptSettings, CorruptSummary, FileFormat, Frost, MANIFEST, write_corrupted,
-};
+pub use corrupt_set::{CorruptLayout, CorruptSettings, CorruptSummary, Frost, MANIFEST, write_corrupted};
 pub use corrupted::{CorruptedPart, CorruptedSet, Wanted};
 pub use dataset::{Dataset, Options, Sample, Split};
+pub use dyntta_image::FileFormat;
 pub use error::Error;
 pub use prefetch::{Prefetch, prefetch};
 pub use preprocessing::Preprocessing;

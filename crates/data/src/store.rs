@@ -1,10 +1,12 @@
 //! Where the bytes of a data set's images are, and how they become pixels.
 
+use std::borrow::Cow;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use dyntta_files::Limits;
 use dyntta_image::Rgb8;
 
 use crate::Error;
@@ -126,21 +128,45 @@ impl Store {
     pub fn load(&self, path: &str, place: &Place) -> Result<Rgb8, Error> {
         match (&self.bytes, place) {
             (Bytes::Folder(root), _) => Ok(dyntta_image::read(root.join(path))?),
-            (Bytes::Files(files), Place::Span { file, offset, len }) => {
-                let archive = &files[*file as usize];
-                let bytes = archive.read_at(*offset, *len as usize)?;
-                self.decode(&bytes, || format!("{}:{path}", archive.path.display()))
-            }
-            (Bytes::Memory { name, data }, Place::Span { offset, len, .. }) => {
-                self.decode(&data[*offset as usize..(*offset + *len) as usize], || format!("{name}:{path}"))
-            }
             (Bytes::Parts(parts), Place::Part { part, place }) => {
                 let (prefix, store) = &parts[*part as usize];
                 store.load(path.strip_prefix(prefix.as_str()).unwrap_or(path), place)
             }
+            _ => self.decode(&self.bytes(path, place)?, || self.locate(path, place)),
+        }
+    }
+
+    /// The bytes of the image at `place`, called `path` inside the data set.
+    pub fn bytes<'a>(&'a self, path: &str, place: &Place) -> Result<Cow<'a, [u8]>, Error> {
+        Ok(match (&self.bytes, place) {
+            (Bytes::Folder(root), Place::File) => {
+                dyntta_files::read(&root.join(path), Limits::DEFAULT.image_bytes)?.into()
+            }
+            (Bytes::Files(files), Place::Span { file, offset, len }) => {
+                files[*file as usize].read_at(*offset, *len as usize)?.into()
+            }
+            (Bytes::Memory { data, .. }, Place::Span { offset, len, .. }) => {
+                data[*offset as usize..(*offset + *len) as usize].into()
+            }
+            (Bytes::Parts(parts), Place::Part { part, place }) => {
+                let (prefix, store) = &parts[*part as usize];
+                store.bytes(path.strip_prefix(prefix.as_str()).unwrap_or(path), place)?
+            }
             (_, Place::File) => unreachable!("only a folder has files of their own"),
             (_, Place::Span { .. }) => unreachable!("parts have no bytes of their own"),
             (_, Place::Part { .. }) => unreachable!("only parts are in parts"),
+        })
+    }
+
+    /// The image at `place` for a message.
+    fn locate(&self, path: &str, place: &Place) -> String {
+        match (&self.bytes, place) {
+            (Bytes::Folder(root), _) => root.join(path).display().to_string(),
+            (Bytes::Files(files), Place::Span { file, .. }) => {
+                format!("{}:{path}", files[*file as usize].path.display())
+            }
+            (Bytes::Memory { name, .. }, _) => format!("{name}:{path}"),
+            _ => path.to_owned(),
         }
     }
 
