@@ -37,7 +37,7 @@ use self::value::{Float, Value};
 use crate::error::{Error, Unsupported};
 use crate::ops::plain::to_nhwc;
 
-/// The operator sets that are read. Those after 21 only add element types to the operators here.
+/// The operator sets that are read. The first is that of ONNX 1.2, since which tensors broadcast as numpy's do.
 const OPSETS: std::ops::RangeInclusive<i64> = 7..=25;
 
 /// Image sizes tried in turn where the file leaves the size open.
