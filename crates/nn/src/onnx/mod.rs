@@ -1,6 +1,6 @@
 //! Image classifiers from ONNX files, run on Burn's tensors so that the gradient of a loss reaches the image.
 //!
-//! [`Graph::load`] reads a file of operator sets 11 to 25, refuses what it doesn't support (all of it at once), computes
+//! [`Graph::load`] reads a file of operator sets 7 to 25, refuses what it doesn't support (all of it at once), computes
 //! what is known beforehand, folds batch normalisation into convolutions and fuses what stands for one operation. The
 //! weights are frozen: they record no gradient.
 //!
@@ -37,8 +37,8 @@ use self::value::{Float, Value};
 use crate::error::{Error, Unsupported};
 use crate::ops::plain::to_nhwc;
 
-/// The operator sets that are read. Those after 21 only add element types to the operators here.
-const OPSETS: std::ops::RangeInclusive<i64> = 11..=25;
+/// The operator sets that are read. The first is that of ONNX 1.2, since which tensors broadcast as numpy's do.
+const OPSETS: std::ops::RangeInclusive<i64> = 7..=25;
 
 /// Image sizes tried in turn where the file leaves the size open.
 const SIZES: [usize; 8] = [224, 32, 64, 96, 128, 256, 299, 384];
@@ -167,9 +167,9 @@ impl Graph {
         // The weights were converted: what they were read from is in the way of large ones.
         drop(graph);
         let operators = ir.operators();
-        refuse_unsupported(&ir, path)?;
-        rewrite::remove_identities(&mut ir);
         rewrite::fold_constants(&mut ir, &device);
+        rewrite::remove_identities(&mut ir);
+        refuse_unsupported(&ir, path)?;
         let softmax_removed = rewrite::remove_softmax(&mut ir);
         if fuse {
             rewrite::fuse(&mut ir);

@@ -112,6 +112,7 @@ impl Plan {
         batch: impl Fn(usize) -> Option<Batch<'a>>,
         mut watch: impl FnMut(usize, &Inputs),
     ) -> Result<Value, Failure> {
+        let images = image.shape().first().copied().unwrap_or(1);
         let mut values: Vec<Option<Value>> = vec![None; self.edges];
         values[self.input] = Some(image);
         for (i, step) in self.steps.iter().enumerate() {
@@ -128,7 +129,7 @@ impl Plan {
             watch(i, &inputs);
             let failure =
                 |message| Failure { node: step.name.clone(), operator: step.operator.clone(), message };
-            let context = Context { device, batch: batch(i) };
+            let context = Context { device, images, batch: batch(i) };
             let outputs = step.op.run(inputs, &context).map_err(failure)?;
             if outputs.len() < step.outputs.len() && step.outputs[outputs.len()..].iter().any(Option::is_some)
             {
