@@ -93,6 +93,8 @@ pub fn run(args: &Args, stop: &Stop) -> Result<()> {
             data: args.data.clone().or(args.corrupted.clone()),
             classifier: Some(args.classifier.clone()),
             arch: args.arch.clone(),
+            output: args.input.reading.output.clone(),
+            scores: args.input.reading.scores(),
             setting: Some(args.setting),
             preset: args.preset.clone(),
             limit: args.limit,

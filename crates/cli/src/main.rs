@@ -12,6 +12,7 @@ mod eval;
 mod experiment;
 mod preprocessing;
 mod progress;
+mod reading;
 mod recipe;
 mod retrain;
 mod train;

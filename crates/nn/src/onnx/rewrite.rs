@@ -8,16 +8,19 @@ use burn::tensor::Device;
 use super::ir::{Edge, Ir, Node};
 use super::ops::{self, Context, Inputs};
 use super::value::{Float, Value};
+use super::work::{self, Budget};
 
-/// Computes what depends on constants only. A node that fails is left for the run to report.
-pub fn fold_constants(ir: &mut Ir, device: &Device) {
+/// Computes what depends on constants only. A node that fails, or costs more than is left, is left for the run to report.
+pub fn fold_constants(ir: &mut Ir, device: &Device, budget: &mut Budget) {
     let mut left = Vec::new();
     for node in std::mem::take(&mut ir.nodes) {
         let known = |edge: &Edge| edge.is_none_or(|e| ir.constants.contains_key(&e));
         let folded = node.inputs.iter().all(known).then(|| {
             let inputs = node.inputs.iter().map(|e| e.and_then(|e| ir.constants.get(&e).cloned()));
+            let inputs: Vec<_> = inputs.collect();
             let op = ops::build(&node)?.ok()?;
-            op.run(Inputs(inputs.collect()), &Context { device, batch: None }).ok()
+            budget.take(work::cost(&node, &inputs), 0.0).ok()?;
+            op.run(Inputs(inputs), &Context { device, batch: None }).ok()
         });
         match folded.flatten() {
             Some(outputs) => {
