@@ -163,7 +163,11 @@ impl Ir {
             let mut edges = |names: &[String]| -> Vec<Edge> {
                 names.iter().map(|n| (!n.is_empty()).then(|| number(n))).collect()
             };
-            let (inputs, outputs) = (edges(&node.input), edges(&node.output));
+            let (inputs, mut outputs) = (edges(&node.input), edges(&node.output));
+            // How many a node has may say what it does: those without a name at the end don't count.
+            while outputs.last() == Some(&None) {
+                outputs.pop();
+            }
             let domain = if matches!(node.domain.as_str(), "" | "ai.onnx") { "" } else { &node.domain };
             let op =
                 if domain.is_empty() { node.op_type.clone() } else { format!("{domain}::{}", node.op_type) };
@@ -304,7 +308,7 @@ fn constant_value(attributes: &Attributes, folder: &Path, device: &Device) -> Re
     } else if let Some(v) = attributes.floats("value_floats") {
         floats(v.to_vec(), &[v.len()])
     } else if let Some(v) = attributes.int("value_int") {
-        Ok(Value::Int(Ints { shape: vec![], data: vec![v] }))
+        Ok(Value::Int(Ints::new(vec![], vec![v])))
     } else if let Some(v) = attributes.ints("value_ints") {
         Ok(Value::Int(Ints::list(v.to_vec())))
     } else {

@@ -1,6 +1,6 @@
 //! Image classifiers from ONNX files, run on Burn's tensors so that the gradient of a loss reaches the image.
 //!
-//! [`Graph::load`] reads a file of operator sets 11 to 25, refuses what it doesn't support (all of it at once), computes
+//! [`Graph::load`] reads a file of operator sets 7 to 25, refuses what it doesn't support (all of it at once), computes
 //! what is known beforehand, folds batch normalisation into convolutions and fuses what stands for one operation. The
 //! weights are frozen: they record no gradient.
 //!
@@ -54,7 +54,7 @@ pub use input::Layout;
 pub use model::Model;
 
 /// The operator sets that are read. Those after 21 only add element types to the operators here.
-const OPSETS: std::ops::RangeInclusive<i64> = 11..=25;
+const OPSETS: std::ops::RangeInclusive<i64> = 7..=25;
 
 /// Image sizes tried in turn where the file leaves the size open.
 const SIZES: [usize; 8] = [224, 32, 64, 96, 128, 256, 299, 384];

@@ -129,6 +129,7 @@ impl Plan {
         mut watch: impl FnMut(usize, &Inputs),
     ) -> Result<Value, Failure> {
         let mut held = Held(0.0);
+        let images = image.shape().first().copied().unwrap_or(1);
         let mut values: Vec<Option<Value>> = vec![None; self.edges];
         held.add(&image);
         values[self.input] = Some(image);
@@ -146,7 +147,7 @@ impl Plan {
             watch(i, &inputs);
             let failure = |message| Failure::new(&step.node, i, message);
             budget.take(work::cost(&step.node, &inputs.0), held.0).map_err(failure)?;
-            let context = Context { device, batch: batch(i) };
+            let context = Context { device, images, batch: batch(i) };
             let outputs = step.op.run(inputs, &context).map_err(failure)?;
             if outputs.len() < step.outputs.len() && step.outputs[outputs.len()..].iter().any(Option::is_some)
             {
