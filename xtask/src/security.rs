@@ -1,0 +1,1 @@
+//! Holds docs/security.md to the constants.
