@@ -21,7 +21,7 @@ pub use scratch::Scratch;
 pub use seeds::{classifier_onnx, labelled_images, pth, tiny_png};
 pub use targets::{TARGETS, Target, target};
 
-/// The longest input that is made, in bytes.
+/// The longest input that is made of a shorter one, in bytes.
 pub const LONGEST: usize = 64 << 10;
 
 /// The longest message that a reader may give about a file, in bytes.

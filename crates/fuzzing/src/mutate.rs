@@ -54,8 +54,13 @@ pub fn mutate(stream: &mut Stream, target: &Target, seed: &[u8], other: &[u8]) -
         }
         out
     });
-    out.truncate(LONGEST);
+    out.truncate(longest(seed));
     out
+}
+
+/// How long what is made of these bytes may be.
+fn longest(seed: &[u8]) -> usize {
+    LONGEST.max(seed.len() + (4 << 10))
 }
 
 /// One of a list.
@@ -91,6 +96,7 @@ pub(crate) fn bytes(stream: &mut Stream, data: &mut Vec<u8>, tokens: &[&[u8]], o
         data.extend_from_slice(token(stream, tokens));
         return;
     }
+    let most = longest(data);
     let at = stream.below(data.len());
     match stream.below(14) {
         0 => data[at] ^= 1 << stream.below(8),
@@ -133,7 +139,7 @@ pub(crate) fn bytes(stream: &mut Stream, data: &mut Vec<u8>, tokens: &[&[u8]], o
             data[part].fill(value);
         }
     }
-    data.truncate(LONGEST);
+    data.truncate(most);
 }
 
 fn overwrite(data: &mut [u8], at: usize, value: &[u8]) {
@@ -158,7 +164,7 @@ fn digits(stream: &mut Stream, data: &mut Vec<u8>, at: usize) {
 pub(crate) fn text(stream: &mut Stream, data: &mut Vec<u8>, tokens: &[&[u8]]) {
     let mut lines: Vec<Vec<u8>> = data.split(|b| *b == b'\n').map(<[u8]>::to_vec).collect();
     let at = stream.below(lines.len());
-    match stream.below(7) {
+    match stream.below(10) {
         0 => drop(lines.remove(at)),
         1 => lines.insert(at, lines[at].clone()),
         2 => {
@@ -173,14 +179,15 @@ pub(crate) fn text(stream: &mut Stream, data: &mut Vec<u8>, tokens: &[&[u8]]) {
             *data = separators(stream, data);
             return;
         }
-        5 => lines[at] = word(stream, &lines[at], tokens),
+        5 | 6 => lines[at] = word(stream, &lines[at], tokens),
         _ => {
             let from = stream.below(lines[at].len() + 1);
             digits(stream, &mut lines[at], from.min(from.saturating_sub(1)));
         }
     }
+    let most = longest(data);
     *data = lines.join(&b'\n');
-    data.truncate(LONGEST);
+    data.truncate(most);
 }
 
 /// Another end of lines, or a mark at the start.

@@ -61,6 +61,17 @@ fn processor_time() -> Duration {
     START.get_or_init(Instant::now).elapsed()
 }
 
+/// Lets the system refuse what would take all the memory of the machine.
+fn bound_memory() {
+    #[cfg(unix)]
+    {
+        let bound = 16 << 30;
+        let limit = libc::rlimit { rlim_cur: bound, rlim_max: bound };
+        // SAFETY: the struct is only read. Where it fails there is no bound.
+        unsafe { libc::setrlimit(libc::RLIMIT_AS, &limit) };
+    }
+}
+
 /// The input in work, and since which processor time.
 type Now = Arc<Mutex<(Vec<u8>, Duration)>>;
 
@@ -97,25 +108,28 @@ pub fn current(file: &Path) -> Result<(Vec<u8>, u64)> {
     Ok((input.to_vec(), u64::from_le_bytes(*at)))
 }
 
-/// What came out, so that two of the same kind are the same: without numbers and quoted text.
+/// What came out, so that two of the same kind are the same: without quoted text, words with digits, and bytes in hexadecimal.
 fn outcome(result: &Result<(), String>) -> String {
     let Err(message) = result else { return "read".into() };
     let mut out = String::new();
     let mut quoted = None;
-    for c in message.chars().take(600) {
-        match (quoted, c) {
-            (Some(end), c) if c == end => quoted = None,
-            (Some(_), _) => {}
-            (None, '"' | '`') => quoted = Some(c),
-            (None, c) if c.is_ascii_digit() => {
-                if !out.ends_with('#') {
-                    out.push('#');
+    for word in message.split_inclusive(|c: char| !c.is_alphanumeric()).take(80) {
+        let letters = word.trim_end_matches(|c: char| !c.is_alphanumeric());
+        let mark = word[letters.len()..].chars().next().unwrap_or(' ');
+        let number = letters.contains(|c: char| c.is_ascii_digit())
+            || letters.len() == 2 && letters.chars().all(|c| c.is_ascii_hexdigit());
+        match quoted {
+            Some(end) if mark == end => quoted = None,
+            Some(_) => {}
+            None => {
+                out.push_str(if number || letters.is_empty() { "#" } else { letters });
+                if matches!(mark, '"' | '`') {
+                    quoted = Some(mark);
                 }
             }
-            (None, c) => out.push(c),
         }
     }
-    out.chars().take(120).collect()
+    out
 }
 
 /// What one input came to.
@@ -153,6 +167,7 @@ fn run(scratch: &Scratch, input: &[u8], since: Duration) -> Run {
 pub fn work(name: &str, plan: &Plan) -> Result<()> {
     let target = target(name).context("the target")?;
     watch_panics();
+    bound_memory();
     let scratch = Scratch::new(target)?;
     let mut record = File::create(std::env::var_os("DYNTTA_FUZZ_CURRENT").context("DYNTTA_FUZZ_CURRENT")?)?;
     let now: Now = Arc::default();
