@@ -54,3 +54,58 @@ pub fn bad_message(message: &str) -> Option<String> {
     }
     (message.len() > LONGEST_MESSAGE).then(|| format!("a message of more than {LONGEST_MESSAGE} bytes"))
 }
+
+#[cfg(test)]
+mod tests {
+    use dyntta_image::Stream;
+
+    use super::*;
+
+    /// How far the reader gets with the best of the seeds, where it is not to the end: weights too small to be a network's,
+    /// files that are taken for two things at once.
+    const FARTHEST: [(&str, &str); 7] = [
+        ("safetensors", "known architecture"),
+        ("pickle", "known architecture"),
+        ("legacy", "known architecture"),
+        ("npy", "expected"),
+        ("idx", "expected"),
+        ("cifar", "expected"),
+        ("config", "expected"),
+    ];
+
+    #[test]
+    fn the_seeds_are_good_files() {
+        for target in &TARGETS {
+            let scratch = Scratch::new(target).unwrap();
+            let results: Vec<_> = (target.seeds)().iter().map(|seed| scratch.run(seed)).collect();
+            let far = FARTHEST.iter().find(|(name, _)| *name == target.name);
+            let good = |result: &Result<(), String>| match (result, far) {
+                (Ok(()), _) => true,
+                (Err(message), Some((_, far))) => message.contains(far),
+                (Err(_), None) => false,
+            };
+            assert!(results.iter().any(good), "{}: {results:?}", target.name);
+        }
+    }
+
+    #[test]
+    fn an_input_is_named_by_its_stream() {
+        for target in &TARGETS {
+            let seeds = (target.seeds)();
+            let made = |number: u32| {
+                let mut stream = Stream::new(1, &[&number.to_string()]);
+                mutate(&mut stream, target, &seeds[0], &seeds[seeds.len() - 1])
+            };
+            assert!((0..200).all(|i| made(i) == made(i)), "{}", target.name);
+            let different = (0..200).filter(|i| made(*i) != seeds[0]).count();
+            assert!(different > 150, "{}: only {different} of 200 mutations change anything", target.name);
+        }
+    }
+
+    #[test]
+    fn messages_for_a_terminal_have_no_control_characters_and_an_end() {
+        assert_eq!(bad_message("two\nlines\tare fine"), None);
+        assert!(bad_message("a\x1b[2Jb").unwrap().contains("control"));
+        assert!(bad_message(&"x".repeat(LONGEST_MESSAGE + 1)).unwrap().contains("more than"));
+    }
+}
