@@ -29,6 +29,16 @@ pub enum Error {
         /// What does not fit.
         mismatch: Mismatch,
     },
+    /// A weight is not a finite number.
+    #[error("{}: the weights hold {value} in `{}`", shown(path), shown_text(key))]
+    NotFinite {
+        /// The file.
+        path: PathBuf,
+        /// The tensor.
+        key: String,
+        /// The number.
+        value: f32,
+    },
     /// A control network can't look at a view of this size.
     #[error("a view of {side} pixels a side: expected 1 to {}", crate::MAX_VIEW)]
     View {

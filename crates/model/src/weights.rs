@@ -334,12 +334,7 @@ impl Reader<'_> {
         if self.finite
             && let Some(bad) = read.iter().find(|v| !v.is_finite())
         {
-            let kind = if bad.is_nan() { "NaN" } else { "infinity" };
-            return Err(Error::format(
-                path,
-                "weights that are finite numbers",
-                format!("{kind} in `{shown_key}`"),
-            ));
+            return Err(Error::NotFinite { path: path.clone(), key: whole, value: *bad });
         }
         Ok(())
     }

@@ -24,6 +24,6 @@ pub use enhancer::{DynTta, Enhanced, Enhancer};
 pub use error::{Error, Unsupported};
 pub use init::{Fill, Init};
 pub use layers::{Mode, Normalise};
-pub use proof::{LoadOptions, classifier_file};
+pub use proof::classifier_file;
 pub use resnet::{Depth, ResNet};
 pub use skunet::SkUnet;

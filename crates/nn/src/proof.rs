@@ -5,23 +5,13 @@ use std::path::{Path, PathBuf};
 
 use dyntta_files::{shown, shown_text};
 use dyntta_model::keys::Naming;
-use dyntta_model::{Choice, Limits, Shapes, StateDict, WeightFile, names, weights_of};
+use dyntta_model::{Choice, Shapes, StateDict, WeightFile, names, weights_of};
 
 use crate::classifier::Arch;
 use crate::error::Error;
+use crate::onnx::Options;
 use crate::resnet::Depth;
 use crate::zoo;
-
-/// How a classifier's file is read.
-#[derive(Clone, Debug, Default)]
-pub struct LoadOptions {
-    /// The architecture; absent: the one that the weights are proved to be of.
-    pub arch: Option<Arch>,
-    /// Which of several sets of weights: what stands before its keys.
-    pub weights_key: Option<String>,
-    /// What a file may ask for.
-    pub limits: Limits,
-}
 
 /// How many tensors (counters aside) a ResNet has: a convolution and four of the normalisation after it, of the stem and of
 /// each of a block's layers and shortcuts; and the last layer's two.
@@ -93,11 +83,11 @@ struct Found {
     notes: Vec<String>,
 }
 
-fn find(path: &Path, options: &LoadOptions) -> Result<Found, Error> {
+fn find(path: &Path, arch: Option<Arch>, options: &Options) -> Result<Found, Error> {
     let file = WeightFile::open(path, &options.limits)?;
     let fits = |shapes: &Shapes| {
         let fitting = fitting(shapes);
-        options.arch.map_or(!fitting.is_empty(), |arch| fitting.contains(&arch))
+        arch.map_or(!fitting.is_empty(), |arch| fitting.contains(&arch))
     };
     let choice = file.choose(options.weights_key.as_deref(), &fits)?;
     let theirs: Shapes = file
@@ -111,7 +101,7 @@ fn find(path: &Path, options: &LoadOptions) -> Result<Found, Error> {
     let shapes = choice.naming.canonical(&theirs).unwrap_or(theirs);
     let mut notes = choice.notes();
     let fitting = fitting(&shapes);
-    let arch = match options.arch {
+    let arch = match arch {
         Some(arch) => Some(given(arch, &file, &mut notes)),
         None if fitting.is_empty() => likely(&shapes),
         None => Some(named(&file, choice.naming, &fitting, &mut notes)?),
@@ -123,8 +113,8 @@ fn find(path: &Path, options: &LoadOptions) -> Result<Found, Error> {
 ///
 /// # Errors
 /// If the file can't be read, holds no weights of a known architecture, or leaves several possible.
-pub(crate) fn read(path: &Path, options: &LoadOptions) -> Result<Proved, Error> {
-    let Found { file, choice, shapes, arch, notes } = find(path, options)?;
+pub(crate) fn read(path: &Path, arch: Option<Arch>, options: &Options) -> Result<Proved, Error> {
+    let Found { file, choice, shapes, arch, notes } = find(path, arch, options)?;
     let path = file.path().to_owned();
     let Some(arch) = arch else {
         let some: Vec<_> = choice.keys.iter().take(5).map(|key| shown_text(key).to_string()).collect();
@@ -139,15 +129,22 @@ pub(crate) fn read(path: &Path, options: &LoadOptions) -> Result<Proved, Error> 
         let expected = format!("a last layer of {arch} with classes");
         return Err(Error::Format { path, expected, found: "one of no elements".into() });
     }
-    Ok(Proved { dict: file.dict(&choice)?, path, arch, notes })
+    let dict = file.dict(&choice).map_err(|error| match error {
+        dyntta_model::Error::NotFinite { path, key, value } => Error::NotFinite {
+            path,
+            message: format!("the classifier's weights hold {value} in `{}`", shown_text(&key)),
+        },
+        other => other.into(),
+    })?;
+    Ok(Proved { dict, path, arch, notes })
 }
 
 /// The architecture of a file's weights, if it is known.
 ///
 /// # Errors
 /// As [`read`].
-pub(crate) fn arch(path: &Path, options: &LoadOptions) -> Result<Option<Arch>, Error> {
-    Ok(find(path, options)?.arch)
+pub(crate) fn arch(path: &Path, options: &Options) -> Result<Option<Arch>, Error> {
+    Ok(find(path, None, options)?.arch)
 }
 
 /// A name of an architecture beside weights, and where it stands.

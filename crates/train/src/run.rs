@@ -9,7 +9,7 @@ use dyntta_data::preprocessing::{Given, InputSize, ResizeRule, Sources};
 use dyntta_data::{Dataset, Options, Preprocessing, Skipped};
 use dyntta_image::{ChannelOrder, Filter, ValueRange};
 use dyntta_nn::checkpoint::{self, ClassifierConfig, EnhancerConfig, Method};
-use dyntta_nn::{Arch, Classifier, Depth, Enhancer, Init, LoadOptions, Mode, ResNet, onnx, weights};
+use dyntta_nn::{Arch, Classifier, Depth, Enhancer, Init, Mode, ResNet, onnx, weights};
 use dyntta_ops::Bank;
 use serde::{Deserialize, Serialize};
 
@@ -18,7 +18,7 @@ use crate::error::Error;
 use crate::fit::{EpochMetrics, RunFolder, fit};
 use crate::images::{Geometry, TrainingImages};
 use crate::input::{
-    OnError, check_classes, metadata, named, normalisation, report_skipped, usual, usual_name,
+    OnError, check_classes, for_images, metadata_of, named, normalisation, report_skipped, usual, usual_name,
 };
 use crate::recipe::{OptimizerKind, Recipe, Schedule};
 use crate::setting::Setting;
@@ -37,6 +37,10 @@ pub struct TrainSettings {
     pub arch: Option<String>,
     /// Which of several sets of weights in the classifier's file: what stands before its keys; absent: the first of timm's order.
     pub weights_key: Option<String>,
+    /// Of an ONNX file, the output with the scores; absent: the likeliest.
+    pub output: Option<String>,
+    /// What that output holds; absent: told by its values.
+    pub scores: Option<onnx::Scores>,
     /// A file with the classifier's preprocessing; absent: one beside its weights, if there is one.
     pub preprocessing: Option<PathBuf>,
     /// Height and width of the classifier's input, and of the training images.
@@ -120,6 +124,8 @@ impl TrainSettings {
             classifier,
             arch,
             weights_key,
+            output,
+            scores,
             preprocessing,
             input_size,
             resize,
@@ -219,19 +225,25 @@ impl TrainSettings {
             Some(name) => Some(name.parse()?),
             None => {
                 let weights_key = self.weights_key.clone();
-                Arch::of_file_with(&classifier, &LoadOptions { weights_key, ..LoadOptions::default() })
+                Arch::of_file_with(&classifier, &onnx::Options { weights_key, ..onnx::Options::default() })
                     .ok()
                     .flatten()
             }
         };
-        let graph = onnx::is_onnx(&classifier)
-            .then(|| onnx::Graph::load(&classifier, &Device::flex()).ok())
+        let options = onnx::Options {
+            output: self.output.clone(),
+            scores: self.scores,
+            weights_key: self.weights_key.clone(),
+            ..onnx::Options::default()
+        };
+        let model = onnx::is_onnx(&classifier)
+            .then(|| onnx::Model::open(&classifier, &options.limits).ok())
             .flatten();
         let sources = Sources {
             flags: self.given(),
             file: self.preprocessing.as_deref(),
             weights: &classifier,
-            metadata: metadata(graph.as_ref()),
+            metadata: model.as_ref().map(metadata_of).unwrap_or_default(),
             trained: Given::default(),
             default: usual(preset, arch),
             default_name: &usual_name(preset, arch),
@@ -241,8 +253,8 @@ impl TrainSettings {
             data,
             classifier,
             arch,
-            weights_key: self.weights_key.clone(),
             geometry: Geometry { preset, fit: preprocessing.fit },
+            options: for_images(options, &preprocessing),
             preprocessing,
             preprocessing_from,
             on_error: self.on_error.unwrap_or_default(),
@@ -282,8 +294,8 @@ pub struct Resolved {
     pub classifier: PathBuf,
     /// The classifier's architecture, if it was named.
     pub arch: Option<Arch>,
-    /// Which of several sets of weights in its file.
-    pub weights_key: Option<String>,
+    /// How its file is read.
+    pub options: onnx::Options,
     /// What the classifier was trained to be fed.
     pub preprocessing: Preprocessing,
     /// Where that is from, in words.
@@ -311,11 +323,6 @@ pub struct Resolved {
 }
 
 impl Resolved {
-    /// How the classifier's file is read.
-    pub(crate) fn load(&self) -> LoadOptions {
-        LoadOptions { arch: self.arch, weights_key: self.weights_key.clone(), ..LoadOptions::default() }
-    }
-
     /// All that decides the result, for the config and for a resumed run to be held against.
     fn describe(&self, data: &Dataset, classifier: &Classifier) -> serde_json::Value {
         serde_json::json!({
@@ -358,7 +365,8 @@ pub fn train_enhancer(
     let plain = Device::flex();
     let device = plain.clone().autodiff();
     let normalisation = normalisation(&resolved.preprocessing);
-    let classifier = Classifier::load_with(&resolved.classifier, &resolved.load(), normalisation, &plain)?;
+    let classifier =
+        Classifier::load_with(&resolved.classifier, resolved.arch, normalisation, &resolved.options, &plain)?;
     classifier.notes().iter().for_each(|note| progress.message(note));
     let size = resolved.geometry.fit.size;
     classifier.check_size(size.height, size.width)?;
@@ -373,6 +381,7 @@ pub fn train_enhancer(
         resolved.preprocessing.describe(),
         resolved.preprocessing_from
     ));
+    classifier.notes().iter().for_each(|note| progress.message(note));
     let data = named(Dataset::open(&resolved.data, &Options::default())?, &resolved.preprocessing)?;
     let skipped = Skipped::default();
     let data = match resolved.on_error {
@@ -429,6 +438,13 @@ pub fn train_on(
     let mut enhancer = checkpoint::build(&config, Path::new("settings"), resolved.recipe.seed, device)?;
     if !resume {
         enhancer = start_from(enhancer, resolved, device, progress)?;
+    }
+    if !resume {
+        classifier.check_training(
+            resolved.recipe.batch_size.min(data.len()).max(1),
+            size.height,
+            size.width,
+        )?;
     }
     settings::open_folder(folder, settings, resume)?;
     let images =
