@@ -8,9 +8,7 @@ use dyntta_data::preprocessing::{Given, InputSize, ResizeRule, Sources};
 use dyntta_data::{Dataset, Options, Preprocessing, Skipped, Split};
 use dyntta_image::{ChannelOrder, Filter, ValueRange, write_atomic};
 use dyntta_nn::ops::plain::to_nhwc;
-use dyntta_nn::{
-    Arch, Classifier, ClassifierNet, Init, LoadOptions, Mode, Normalisation, Normalise, weights,
-};
+use dyntta_nn::{Arch, Classifier, ClassifierNet, Init, Mode, Normalisation, Normalise, onnx, weights};
 use serde::{Deserialize, Serialize};
 
 use crate::augmentation::{Augmentation, Style};
@@ -165,8 +163,8 @@ impl ClassifierSettings {
     }
 
     /// How the weights to start from are read.
-    pub(crate) fn load(&self, arch: Option<Arch>) -> LoadOptions {
-        LoadOptions { arch, weights_key: self.weights_key.clone(), ..LoadOptions::default() }
+    pub(crate) fn load(&self) -> onnx::Options {
+        onnx::Options { weights_key: self.weights_key.clone(), ..onnx::Options::default() }
     }
 
     /// Fills in the defaults and checks the ranges.
@@ -182,12 +180,13 @@ impl ClassifierSettings {
         let named_arch = self.arch.as_deref().map(str::parse::<Arch>).transpose()?;
         let arch = match (named_arch, &self.classifier) {
             (Some(arch), _) => arch,
-            (None, Some(path)) => match Arch::of_file_with(path, &self.load(None))? {
+            (None, Some(path)) => match Arch::of_file_with(path, &self.load())? {
                 Some(arch) => arch,
                 // The same message as everywhere.
                 None => {
-                    let options = self.load(None);
-                    Classifier::load_with(path, &options, Normalisation::IMAGENET, &Device::flex())?.arch()
+                    let options = self.load();
+                    Classifier::load_with(path, None, Normalisation::IMAGENET, &options, &Device::flex())?
+                        .arch()
                 }
             },
             (None, None) => {
@@ -392,7 +391,7 @@ pub fn train_classifier_on(
     let net = match &resolved.start {
         None => net,
         Some(path) => {
-            let trained = Classifier::load_with(path, &settings.load(Some(arch)), normalisation, &plain)?;
+            let trained = Classifier::load_with(path, Some(arch), normalisation, &settings.load(), &plain)?;
             trained.notes().iter().for_each(|note| progress.message(note));
             check_classes(&data, &trained)?;
             let trained = trained.network().expect("an ONNX graph is refused before");
