@@ -15,8 +15,8 @@ use crate::tensor::{Dtype, Storage, Tensor, elements};
 use crate::weights::Contents;
 use crate::zip;
 
-/// Values that are looked at to find the tensors, at most: each as often as it is reached.
-const MOST_STEPS: usize = 20_000_000;
+/// Collections and objects that are looked into to find the tensors, at most: each as often as it is reached.
+const MOST_STEPS: usize = 2_000_000;
 
 /// Elements that a tensor may have though its storage has fewer: a number repeated.
 const SMALL: usize = 4096;
@@ -203,12 +203,9 @@ impl Walk<'_> {
 
     fn inside(&mut self, id: Id, path: &mut String, depth: usize) -> Result<(), String> {
         let pickle = self.pickle;
-        let numbered = |items: &[Id]| -> Vec<(String, Id)> {
-            items.iter().enumerate().map(|(i, id)| (i.to_string(), *id)).collect()
-        };
         let children = match pickle.get(id) {
             Value::Dict(pairs) => self.keyed(pairs),
-            Value::List(items) | Value::Tuple(items) => numbered(items),
+            Value::List(items) | Value::Tuple(items) => self.numbered_items(items),
             Value::Object(object) => {
                 if let Some(state) = object.state
                     && let Some(children) = self.network(state)
@@ -216,7 +213,7 @@ impl Walk<'_> {
                     children
                 } else {
                     let mut children = self.keyed(&object.pairs);
-                    children.extend(numbered(&object.items));
+                    children.extend(self.numbered_items(&object.items));
                     if let Some(state) = object.state {
                         children.extend(self.keyed(pickle.pairs(state)));
                         // What `__slots__` hold comes second.
@@ -224,7 +221,8 @@ impl Walk<'_> {
                             children.extend(self.keyed(pickle.pairs(*slots)));
                         }
                     }
-                    children.extend(numbered(pickle.sequence(object.arguments).unwrap_or_default()));
+                    children
+                        .extend(self.numbered_items(pickle.sequence(object.arguments).unwrap_or_default()));
                     children
                 }
             }
@@ -243,24 +241,29 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// The values with texts or numbers for keys that may hold tensors.
+    /// Whether a value may hold tensors.
+    fn holds(&self, id: Id) -> bool {
+        matches!(
+            self.pickle.get(id),
+            Value::Object(_) | Value::Dict(_) | Value::List(_) | Value::Tuple(_) | Value::Persistent(_)
+        )
+    }
+
+    /// Values that may hold tensors, by their place.
+    fn numbered_items(&self, items: &[Id]) -> Vec<(String, Id)> {
+        let items = items.iter().enumerate().filter(|(_, id)| self.holds(**id));
+        items.map(|(i, id)| (i.to_string(), *id)).collect()
+    }
+
+    /// Values that may hold tensors, by their keys, where those are texts or numbers.
     fn keyed(&self, pairs: &[(Id, Id)]) -> Vec<(String, Id)> {
-        let inner = |id: Id| {
-            matches!(
-                self.pickle.get(id),
-                Value::Object(_) | Value::Dict(_) | Value::List(_) | Value::Tuple(_) | Value::Persistent(_)
-            )
-        };
         let key = |id: Id| match self.pickle.get(id) {
             Value::Text(text) => Some(text.clone()),
             Value::Int(n) => Some(n.to_string()),
             _ => None,
         };
-        pairs
-            .iter()
-            .filter(|(_, value)| inner(*value))
-            .filter_map(|(k, value)| Some((key(*k)?, *value)))
-            .collect()
+        let pairs = pairs.iter().filter(|(_, value)| self.holds(*value));
+        pairs.filter_map(|(k, value)| Some((key(*k)?, *value))).collect()
     }
 
     /// What a network's state dict holds: its parameters, its lasting buffers and, under their names, its parts.
@@ -323,7 +326,7 @@ fn fitted(
     };
     let held = usize::try_from(storage.bytes).unwrap_or(usize::MAX) / size;
     if strides.len() != shape.len() {
-        return Err((shape, "of as many strides as it has no dimensions".into()));
+        return Err((shape, "of more or fewer strides than dimensions".into()));
     }
     if count == 0 {
         return Ok(tensor(None));
