@@ -91,7 +91,16 @@ pub(crate) fn open(folder: &Path, split: Split) -> Result<Dataset, Error> {
     let store = Arc::new(Store { bytes: Bytes::Files(archives), encoding: PIXELS });
     let found: BTreeSet<String> = classes.iter().cloned().collect();
     let wanted = list.map(|list| classes::resolve(&name, Some(list), found)).transpose()?;
-    let set = Dataset { classes, samples, ignored: 0, name, layout: version.layout, store, skipped: None };
+    let set = Dataset {
+        classes,
+        samples,
+        ignored: 0,
+        name,
+        layout: version.layout,
+        store,
+        exif: dyntta_image::Exif::Ignore,
+        skipped: None,
+    };
     match wanted {
         Some(wanted) => set.with_classes(&wanted),
         None => Ok(set),

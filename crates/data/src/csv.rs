@@ -76,7 +76,16 @@ pub(crate) fn open(csv: &Path) -> Result<Dataset, Error> {
         samples.push(Sample { path, class, place: Place::File });
     }
     let store = Arc::new(Store { bytes: Bytes::Folder(folder.to_path_buf()), encoding: Encoding::ImageFile });
-    Ok(Dataset { classes, samples, ignored: 0, name, layout: "CSV", store, skipped: None })
+    Ok(Dataset {
+        classes,
+        samples,
+        ignored: 0,
+        name,
+        layout: "CSV",
+        store,
+        exif: dyntta_image::Exif::Ignore,
+        skipped: None,
+    })
 }
 
 /// By value if all are whole numbers, else in byte order.

@@ -40,7 +40,16 @@ pub(crate) fn open(folder: &Path, split: Split) -> Result<Dataset, Error> {
     let classes = classes::at_least_two(&name, named.into_iter().map(|(_, name)| name).collect())?;
     let store =
         Arc::new(Store { bytes: Bytes::Folder(folder.join("images")), encoding: Encoding::ImageFile });
-    Ok(Dataset { classes, samples, ignored: 0, name, layout: "CUB-200", store, skipped: None })
+    Ok(Dataset {
+        classes,
+        samples,
+        ignored: 0,
+        name,
+        layout: "CUB-200",
+        store,
+        exif: dyntta_image::Exif::Ignore,
+        skipped: None,
+    })
 }
 
 fn bad_row(folder: &Path, file: &str, expected: &str, id: &str, found: Option<&str>) -> Error {

@@ -89,7 +89,16 @@ pub(crate) fn parse(
     let samples = labels.iter().enumerate().map(sample).collect();
     let bytes = Bytes::Memory { name: images_name.to_string(), data: pixels };
     let store = Arc::new(Store { bytes, encoding: Encoding::Grey { width, height } });
-    Ok(Dataset { classes, samples, ignored: 0, name, layout: "idx", store, skipped: None })
+    Ok(Dataset {
+        classes,
+        samples,
+        ignored: 0,
+        name,
+        layout: "idx",
+        store,
+        exif: dyntta_image::Exif::Ignore,
+        skipped: None,
+    })
 }
 
 /// The dimensions and the bytes of an idx file, unzipped if it is zipped.

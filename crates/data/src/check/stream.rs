@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
 
-use dyntta_image::{Rgb8, is_image_name};
+use dyntta_image::{Decode, Decoded, is_image_name};
 
 use crate::classes::{self, ClassList};
 use crate::store::Archive;
@@ -51,20 +51,21 @@ pub(super) enum Seen {
 impl Item {
     /// Reads and decodes it, if it is an image.
     pub(super) fn look(self) -> Seen {
-        let size = |image: Rgb8| (image.width, image.height);
+        let size = |decoded: Decoded| (decoded.image.width, decoded.image.height);
         match self {
             Self::Folder(name) => Seen::Folder(name),
             Self::Other => Seen::Other,
             Self::Broken(place, error) => Seen::Broken(place, error),
             Self::List(name, list) => Seen::List(name, list),
             Self::File { folder, path } => {
-                let read = dyntta_image::read(&path).map(size).map_err(Error::from);
+                let read = dyntta_image::read_with(&path, &Decode::STORED).map(size).map_err(Error::from);
                 Seen::Image { folder, place: path.display().to_string(), size: read }
             }
             Self::Entry { folder, name, archive, offset, len } => {
                 let place = format!("{}:{name}", archive.path.display());
                 let bytes = archive.read_at(offset, len as usize);
-                let read = bytes.and_then(|bytes| Ok(size(dyntta_image::decode(&bytes, &place)?)));
+                let read = bytes
+                    .and_then(|bytes| Ok(size(dyntta_image::decode_with(&bytes, &place, &Decode::STORED)?)));
                 Seen::Image { folder, place, size: read }
             }
         }
