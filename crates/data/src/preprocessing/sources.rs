@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use dyntta_files::{Limits, shown};
+use dyntta_files::shown;
 use dyntta_image::Exif;
 
 use super::{Given, Preprocessing, read};
@@ -13,6 +13,9 @@ use crate::Error;
 pub const BESIDE: &str = "preprocessing.json";
 /// timm's file, looked for beside the weights last, and passed over if it is another program's.
 pub const TIMM: &str = "config.json";
+
+/// The most bytes of a file: a million class names of 30 characters.
+const MOST_BYTES: u64 = 32 << 20;
 
 /// The file that a classifier's training here writes beside its weights.
 const OWN: &str = "classifier.json";
@@ -57,7 +60,7 @@ impl Sources<'_> {
         let path = self.file.map(Path::to_path_buf).or_else(|| beside(self.weights));
         if let Some(path) = path {
             let name = shown(&path).to_string();
-            let text = dyntta_files::read_text(&path, Limits::DEFAULT.text_bytes)?;
+            let text = dyntta_files::read_text(&path, MOST_BYTES)?;
             let mut given = Given::from_json(&name, &text)?;
             if self.file.is_none() && path.file_name().is_some_and(|name| name == OWN) && given.is_old() {
                 given.exif = Some(Exif::Apply);
@@ -101,7 +104,7 @@ fn beside(weights: &Path) -> Option<PathBuf> {
         return Some(found);
     }
     let timm = weights.with_file_name(TIMM);
-    let text = dyntta_files::read_text(&timm, Limits::DEFAULT.text_bytes);
+    let text = dyntta_files::read_text(&timm, MOST_BYTES);
     text.is_ok_and(|text| read::is_timm(&text)).then_some(timm)
 }
 
