@@ -7,6 +7,8 @@ use dyntta_data::preprocessing::{Given, InputSize, ResizeRule};
 use dyntta_image::{ChannelOrder, Exif, Filter, ValueRange};
 use dyntta_train::OnError;
 
+use crate::reading;
+
 /// A choice among named values, as a flag's value parser.
 macro_rules! choice {
     ($name:ident, $type:ty, $all:expr) => {
@@ -92,6 +94,8 @@ pub struct Args {
     /// Whether pictures are turned as their EXIF orientation says; PIL and torchvision don't [default: ignore]
     #[arg(long, value_enum)]
     pub exif: Option<ExifArg>,
+    #[command(flatten)]
+    pub reading: reading::Args,
 }
 
 impl Args {

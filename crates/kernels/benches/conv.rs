@@ -5,6 +5,7 @@
 //! 2 floating-point operations per multiply-add; those on padding are counted although the kernels skip some, so a tiny
 //! image may show more than the peak. GB/s are of the tensors alone, each read or written once: what matters for depthwise
 //! layers, to be held against the rate of a plain copy. `RAYON_NUM_THREADS` and `DYNTTA_SIMD` apply.
+#![allow(clippy::disallowed_macros, reason = "a benchmark prints")]
 
 use criterion::{BenchmarkId, Criterion, Throughput};
 use dyntta_kernels::{GroupedConv2d, grouped};
