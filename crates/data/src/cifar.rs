@@ -96,7 +96,17 @@ pub(crate) fn open(folder: &Path, split: Split) -> Result<Dataset, Error> {
     let found: BTreeSet<String> = classes.iter().cloned().collect();
     let wanted = list.map(|list| classes::resolve(&name, Some(list), found)).transpose()?;
     let (layout, left_out, notes) = (version.layout, LeftOut::default(), Vec::new());
-    let set = Dataset { classes, samples, left_out, notes, name, layout, store, skipped: None };
+    let set = Dataset {
+        classes,
+        samples,
+        left_out,
+        notes,
+        name,
+        layout,
+        store,
+        exif: dyntta_image::Exif::Ignore,
+        skipped: None,
+    };
     match wanted {
         Some(wanted) => set.with_classes(&wanted.names),
         None => Ok(set),

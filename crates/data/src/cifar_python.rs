@@ -115,7 +115,17 @@ pub(crate) fn open(folder: &Path, split: Split) -> Result<Dataset, Error> {
     let wanted = list.map(|list| classes::resolve(&name, Some(list), found)).transpose()?;
     let left_out = left_out(folder, version)?;
     let layout = version.layout;
-    let set = Dataset { classes, samples, left_out, notes: Vec::new(), name, layout, store, skipped: None };
+    let set = Dataset {
+        classes,
+        samples,
+        left_out,
+        notes: Vec::new(),
+        name,
+        layout,
+        store,
+        exif: dyntta_image::Exif::Ignore,
+        skipped: None,
+    };
     match wanted {
         Some(wanted) => set.with_classes(&wanted.names),
         None => Ok(set),

@@ -90,7 +90,17 @@ pub(crate) fn parse(
     let bytes = Bytes::Memory { name: images_name.to_string(), data: pixels };
     let store = Arc::new(Store { bytes, encoding: Encoding::Grey { width, height } });
     let (left_out, notes) = (LeftOut::default(), Vec::new());
-    Ok(Dataset { classes, samples, left_out, notes, name, layout: "idx", store, skipped: None })
+    Ok(Dataset {
+        classes,
+        samples,
+        left_out,
+        notes,
+        name,
+        layout: "idx",
+        store,
+        exif: dyntta_image::Exif::Ignore,
+        skipped: None,
+    })
 }
 
 /// The dimensions and the bytes of an idx file, unzipped if it is zipped.

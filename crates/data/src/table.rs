@@ -65,7 +65,17 @@ pub(crate) fn open(table: &Path) -> Result<Dataset, Error> {
     let store = Arc::new(Store { bytes: Bytes::Folder(folder), encoding: Encoding::ImageFile });
     let notes = Vec::from_iter(by_value.then_some(classes::BY_VALUE));
     let left_out = LeftOut::default();
-    Ok(Dataset { classes, samples, left_out, notes, name, layout: "CSV", store, skipped: None })
+    Ok(Dataset {
+        classes,
+        samples,
+        left_out,
+        notes,
+        name,
+        layout: "CSV",
+        store,
+        exif: dyntta_image::Exif::Ignore,
+        skipped: None,
+    })
 }
 
 /// The rows, by the columns of the header.

@@ -6,7 +6,7 @@ use burn::tensor::Device;
 use dyntta_corrupt::Preset;
 use dyntta_data::preprocessing::{Given, InputSize, ResizeRule, Sources};
 use dyntta_data::{Dataset, Options, Preprocessing, Skipped, Split};
-use dyntta_image::{ChannelOrder, Filter, ValueRange, write_atomic};
+use dyntta_image::{ChannelOrder, Exif, Filter, ValueRange, write_atomic};
 use dyntta_nn::ops::plain::to_nhwc;
 use dyntta_nn::{Arch, Classifier, ClassifierNet, Init, Mode, Normalisation, weights};
 use serde::{Deserialize, Serialize};
@@ -65,6 +65,8 @@ pub struct ClassifierSettings {
     pub channels: Option<ChannelOrder>,
     /// The range of the classifier's values.
     pub range: Option<ValueRange>,
+    /// What is done about pictures' EXIF orientation.
+    pub exif: Option<Exif>,
     /// What to do about files that cannot be read or decoded; absent: fail.
     pub on_error: Option<OnError>,
     /// `imagenet` or `cifar`.
@@ -140,6 +142,7 @@ impl ClassifierSettings {
             std,
             channels,
             range,
+            exif,
             on_error,
             preset,
             limit,
@@ -248,6 +251,7 @@ impl ClassifierSettings {
                 std: self.std,
                 channels: self.channels,
                 range: self.range,
+                exif: self.exif,
                 classes: None,
             },
             file: self.preprocessing.as_deref(),

@@ -342,7 +342,17 @@ pub(super) fn open_files(path: &Path, files: &[PathBuf]) -> Result<Dataset, Erro
     let classes = label(&name, texts, &mut samples, names.flatten(), list)?;
     let store = Arc::new(Store { bytes: Bytes::Tables(tables), encoding: Encoding::ImageFile });
     let (layout, left_out, notes) = ("Parquet", LeftOut::default(), Vec::new());
-    let set = Dataset { classes: classes.0, samples, left_out, notes, name, layout, store, skipped: None };
+    let set = Dataset {
+        classes: classes.0,
+        samples,
+        left_out,
+        notes,
+        name,
+        layout,
+        store,
+        exif: dyntta_image::Exif::Ignore,
+        skipped: None,
+    };
     match classes.1 {
         Some(list) => {
             let found = set.classes.iter().cloned().collect();
