@@ -1,3 +1,4 @@
+use std::collections::HashSet;
 use std::fmt::Display;
 use std::io;
 use std::path::Path;
@@ -121,6 +122,7 @@ fn size((width, height): &(usize, usize)) -> String {
 fn classes(source: &Option<String>, expected: &[String], found: &[String]) -> String {
     let of = source.as_ref().map_or(String::new(), |path| format!(" of {}", clean(path)));
     let without = |names: &[String], others: &[String]| {
+        let others: HashSet<&String> = others.iter().collect();
         let left: Vec<String> = names.iter().filter(|name| !others.contains(name)).cloned().collect();
         list(&left)
     };

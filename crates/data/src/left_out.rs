@@ -50,7 +50,8 @@ impl LeftOut {
         *self.not_read.entry(extension(name)).or_default() += 1;
     }
 
-    pub(crate) fn merge(&mut self, other: &Self) {
+    /// Adds what was left out of another part.
+    pub fn merge(&mut self, other: &Self) {
         for (mine, others) in
             [(&mut self.by_extension, &other.by_extension), (&mut self.not_read, &other.not_read)]
         {
