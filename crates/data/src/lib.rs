@@ -41,11 +41,10 @@ mod webdataset;
 mod zipped;
 
 pub use batch::{Batch, batches};
-pub use corrupt_set::{
-    CorruptLayout, CorruptSettings, CorruptSummary, FileFormat, Frost, MANIFEST, write_corrupted,
-};
+pub use corrupt_set::{CorruptLayout, CorruptSettings, CorruptSummary, Frost, MANIFEST, write_corrupted};
 pub use corrupted::{CorruptedPart, CorruptedSet, Wanted};
 pub use dataset::{Dataset, Options, Sample, Split};
+pub use dyntta_image::FileFormat;
 pub use error::Error;
 pub use left_out::LeftOut;
 pub use prefetch::{Prefetch, prefetch};
