@@ -48,7 +48,7 @@ pub enum Error {
         found: Vec<String>,
     },
     /// A key of a preprocessing file, a flag of that name, or a key of a model's metadata is not what it should be.
-    #[error("{path}: `{key}`: expected {expected}, found {found}")]
+    #[error("{}: `{}`: expected {expected}, found {}", clean(path), clean(key), clean(found))]
     Preprocessing {
         /// The file, or where else the key stands.
         path: String,
@@ -60,7 +60,7 @@ pub enum Error {
         found: String,
     },
     /// A limit or a share that selects nothing.
-    #[error("{path}: expected {expected}, found {found}")]
+    #[error("{}: expected {expected}, found {}", clean(path), clean(found))]
     Selection {
         /// The data set.
         path: String,
@@ -71,8 +71,9 @@ pub enum Error {
     },
     /// A corrupted set was made with other settings than those asked for.
     #[error(
-        "{path}: the set was made with `{key}` {found}, this run has {expected}; write to another folder, or with the same \
-         settings"
+        "{}: the set was made with `{key}` {}, this run has {expected}; write to another folder, or with the same settings",
+        clean(path),
+        clean(found)
     )]
     Manifest {
         /// The manifest.
@@ -86,7 +87,8 @@ pub enum Error {
     },
     /// The images of one batch differ in size.
     #[error(
-        "{path}: expected an image of {} pixels as the first of its batch, found {}",
+        "{}: expected an image of {} pixels as the first of its batch, found {}",
+        clean(path),
         size(expected),
         size(found)
     )]
