@@ -101,7 +101,7 @@ pub(crate) fn parts_of_a_set(name: &str, folders: &BTreeSet<String>) -> Option<E
     Some(Error::layout(name, "a folder for each of two or more classes", found))
 }
 
-/// The entries that are not hidden or system, sorted by name: name, path, whether it is a folder. Links are followed.
+/// The entries that are not hidden or a system's, sorted by name: name, path, whether it is a folder. Links are followed.
 pub(crate) fn entries(folder: &Path) -> Result<Vec<(String, PathBuf, bool)>, Error> {
     let fail = |source| Error::io(folder, "list", source);
     let mut out = Vec::new();

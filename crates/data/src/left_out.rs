@@ -129,8 +129,8 @@ mod tests {
         (left.hidden, left.special) = (2, 1);
         left.empty = vec!["dog".into()];
         assert_eq!(left.files(), 7);
-        let expected = "1 .tiff (not read), 2 .txt, 1 without extension, 1 .\\u{1b}, 1 .md, 1 special (device, pipe or link to nothing), 2 hidden \
-                        or a system's, 1 folder without images (dog)";
+        let expected = "1 .tiff (not read), 2 .txt, 1 without extension, 1 .\\u{1b}, 1 .md, 1 special (device, pipe or \
+                        link to nothing), 2 hidden or system, 1 folder without images (dog)";
         assert_eq!(left.to_string(), expected);
         let mut twice = left.clone();
         twice.merge(&left);

@@ -66,7 +66,7 @@ const SYSTEM_STARTS: [&str; 8] = [
     "~$",
 ];
 
-/// Whether a file or folder of this name, one part of a path, is hidden or system or a program's own: it is neither a
+/// Whether a file or folder of this name, one part of a path, is hidden or a system's or a program's own: it is neither a
 /// class nor an image, nor is anything in it.
 pub(crate) fn is_system(name: &str) -> bool {
     if name.starts_with('.') || name.ends_with('~') {
