@@ -155,6 +155,9 @@ pub fn run(args: Args, mut claims: Claims, stop: &Stop) -> Result<()> {
         progress.message(&message);
     }
     let plan = plan(&args, geometry, &input, &classifier, &skipped)?;
+    if let Some(data) = &plan.clean {
+        progress.message(&format!("clean images {}", data.describe()));
+    }
     if let (Some(config), Some(data)) = (&config, &plan.clean)
         && config.classifier.classes != data.classes
     {

@@ -355,6 +355,9 @@ pub fn train_classifier(
         None => data,
     };
     progress.message(&format!("training images {}", data.describe()));
+    if let Some(validation) = &validation {
+        progress.message(&format!("validation images {}", validation.describe()));
+    }
     let summary = train_classifier_on(&resolved, settings, data, validation, folder, resume, stop, progress);
     report_skipped(&skipped, progress);
     summary
