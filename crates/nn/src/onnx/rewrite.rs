@@ -9,21 +9,23 @@ use super::ir::{Edge, Ir, Node};
 use super::ops::{self, Context, Inputs};
 use super::tensor::DataType;
 use super::value::{Float, Value};
+use super::work::{self, Budget};
 
 /// Elements of all constants that are computed beforehand; what goes beyond is left for the run.
 const MOST_FOLDED: usize = 1 << 28;
 
-/// Computes what depends on constants only. A node that fails is left for the run to report.
-pub fn fold_constants(ir: &mut Ir, device: &Device) {
+/// Computes what depends on constants only. A node that fails, or costs more than is left, is left for the run to report.
+pub fn fold_constants(ir: &mut Ir, device: &Device, budget: &mut Budget) {
     let mut left = Vec::new();
     let mut room = MOST_FOLDED;
     for node in std::mem::take(&mut ir.nodes) {
         let known = |edge: &Edge| edge.is_none_or(|e| ir.constants.contains_key(&e));
         let folded = node.inputs.iter().all(known).then(|| {
             let inputs = node.inputs.iter().map(|e| e.and_then(|e| ir.constants.get(&e).cloned()));
+            let inputs: Vec<_> = inputs.collect();
             let op = ops::build_constant(&node)?.ok()?;
-            let outputs =
-                op.run(Inputs(inputs.collect()), &Context { device, images: 1, batch: None }).ok()?;
+            budget.take(work::cost(&node, &inputs), 0.0).ok()?;
+            let outputs = op.run(Inputs(inputs), &Context { device, images: 1, batch: None }).ok()?;
             let given = (0..node.outputs.len()).all(|i| !node.has_output(i) || i < outputs.len());
             let count = outputs.iter().map(|v| v.shape().iter().product::<usize>()).sum();
             room = room.checked_sub(count)?;

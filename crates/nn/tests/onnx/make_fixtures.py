@@ -436,7 +436,7 @@ def bad():
     save("bad/two_inputs", take(node("Mul", ["image", "mask"], ["x"])), [fc], image, 17, inputs=[other])
     save("bad/rank", [node("MatMul", ["image", "fc"], ["logits"])], [fc], ["n", 3], 17)
     save("bad/channels", take(node("Relu", ["image"], ["x"])), [fc], ["n", 4, 8, 8], 17)
-    save("bad/bytes_in", take(node("Cast", ["image"], ["x"], to=1)), [fc], image, 17, kind=TensorProto.UINT8)
+    save("bytes_in", take(node("Cast", ["image"], ["x"], to=1)), [fc], image, 17, kind=TensorProto.UINT8)
     save("bad/order", take(node("Relu", ["later"], ["x"])), [fc], image, 17)
     save("bad/no_scores", [node("Relu", ["image"], ["logits"])], [], image, 17)
     wrong = numpy_helper.from_array(np.ones((5, CLASSES), np.float32), "fc")
