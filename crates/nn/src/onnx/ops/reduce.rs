@@ -134,7 +134,7 @@ impl Reduce {
             How::Product => 1,
             How::Max => i128::MIN,
             How::Min => i128::MAX,
-            How::LogSumExp => return Err("integers, where floats are supported".into()),
+            How::LogSum | How::LogSumExp => return Err("integers, where floats are supported".into()),
             _ => 0,
         };
         if reduced == 0 && !matches!(self.how, How::Sum | How::Product) {
@@ -162,7 +162,6 @@ impl Reduce {
         let whole = |total: i128| match self.how {
             How::Mean => total / reduced as i128,
             How::L2 => (total as f64).sqrt() as i128,
-            How::LogSum => (total as f64).ln() as i128,
             _ => total,
         };
         ints(Ints::wrapped(x.kind, shape, totals.into_iter().map(whole)))
