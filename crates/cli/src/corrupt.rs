@@ -15,7 +15,7 @@ use dyntta_train::{Error, Stop};
 use crate::bounds;
 use crate::claims::Claims;
 use crate::out::say;
-use crate::preprocessing::OnErrorArg;
+use crate::preprocessing::{ExifArg, OnErrorArg};
 use crate::progress;
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -28,10 +28,10 @@ enum LayoutArg {
 
 #[derive(Clone, Copy, ValueEnum)]
 enum ElasticArg {
-    /// Displacements in proportion to the image's size.
-    Proportional,
     /// As ImageNet-C was published, made for 224 px.
     Published,
+    /// Displacements in proportion to the image's size.
+    Proportional,
 }
 
 #[derive(clap::Args)]
@@ -57,12 +57,12 @@ pub struct Args {
     #[arg(long, value_name = "DIR")]
     frost_dir: Option<PathBuf>,
     /// What elastic_transform does in the imagenet preset
-    #[arg(long, value_enum, default_value = "proportional")]
+    #[arg(long, value_enum, default_value = "published")]
     elastic: ElasticArg,
     /// How the set is laid out
     #[arg(long, value_enum, default_value = "imagenet-c")]
     layout: LayoutArg,
-    /// png, or jpeg:Q with a quality Q of 1 to 100 (ImageNet-C has 85) [default: png]
+    /// png, or jpeg:Q with a quality Q of 1 to 100 [Q: 95; ImageNet-C has 85] [default: png]
     #[arg(long)]
     format: Option<FileFormat>,
     /// Bring images to S pixels a side first: the shorter side to 8/7 of it, then the centre (ImageNet-C: 224)
@@ -74,6 +74,9 @@ pub struct Args {
     /// Take N images only, as many of each class
     #[arg(long, value_name = "N", value_parser = bounds::count())]
     limit: Option<usize>,
+    /// Whether pictures are turned as their EXIF orientation says, which the written files don't have
+    #[arg(long, value_enum, default_value = "ignore")]
+    exif: ExifArg,
     /// What to do about images that cannot be read; those left out are listed in the manifest
     #[arg(long, value_enum, default_value = "fail")]
     on_error: OnErrorArg,
@@ -121,7 +124,7 @@ pub fn run(args: Args, mut claims: Claims, stop: &Stop) -> Result<()> {
     claims.check()?;
     let settings = args.settings()?;
     let split = if args.split == "train" { Split::Train } else { Split::Test };
-    let mut data = Dataset::open(&args.input, &Options::split(split))?;
+    let mut data = Dataset::open(&args.input, &Options::split(split))?.with_exif(args.exif.0);
     if let Some(limit) = args.limit {
         data = data.limit_balanced(limit)?;
     }

@@ -148,6 +148,7 @@ pub fn run(args: &Args, claims: Claims, stop: &Stop) -> Result<()> {
             std: given.std,
             channels: given.channels,
             range: given.range,
+            exif: given.exif,
             epochs: args.recipe.epochs,
             batch_size: args.recipe.batch_size,
             optimizer: args.recipe.optimizer(),

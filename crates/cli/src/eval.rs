@@ -9,6 +9,7 @@ use dyntta_corrupt::{Corruption, Preset, Severity, suite};
 use dyntta_data::preprocessing::{Given, InputSize, Sources};
 use dyntta_data::{CorruptedSet, Dataset, Options, Preprocessing, Skipped, Split, Wanted};
 use dyntta_files::{Limits, shown};
+use dyntta_image::Exif;
 use dyntta_nn::checkpoint::{self, EnhancerConfig};
 use dyntta_nn::{Arch, Classifier, Normalisation};
 use dyntta_train::baselines::{self, Settings};
@@ -154,6 +155,9 @@ pub fn run(args: Args, mut claims: Claims, stop: &Stop) -> Result<()> {
         progress.message(&message);
     }
     let plan = plan(&args, geometry, &input, &classifier, &skipped)?;
+    if let Some(data) = &plan.clean {
+        progress.message(&format!("clean images {}", data.describe()));
+    }
     if let (Some(config), Some(data)) = (&config, &plan.clean)
         && config.classifier.classes != data.classes
     {
@@ -246,9 +250,10 @@ fn resolve(
                 let Normalisation { mean, std, .. } = config.classifier.normalisation;
                 let [height, width] = config.image_size;
                 let input_size = Some(InputSize { height, width });
-                Given { input_size, mean: Some(mean), std: Some(std), ..Given::default() }
+                let exif = Some(Exif::Apply);
+                Given { input_size, mean: Some(mean), std: Some(std), exif, ..Given::default() }
             }
-            value => Given::from_value(&format!("{}: training.preprocessing", args.enhancer), value)?,
+            value => Given::from_run(&format!("{}: training.preprocessing", args.enhancer), value)?,
         },
     };
     let arch = Some(arch);
@@ -309,7 +314,7 @@ fn plan(
             severities: severities(args)?.map(|levels| levels.into_iter().map(Severity::get).collect()),
         };
         let classes = clean.as_ref().map(|d| d.classes.as_slice()).or(input.classes.as_deref());
-        let mut set = CorruptedSet::open_wanted(path, classes, &wanted)?;
+        let mut set = CorruptedSet::open_wanted(path, classes, &wanted)?.with_exif(input.exif);
         check_class_count(&shown(path).to_string(), set.classes(), classifier)?;
         if let Some(limit) = args.limit {
             set = set.limit_balanced(limit);

@@ -91,6 +91,9 @@ pub struct Args {
     /// Values of black and white before mean and std [default: 0..1]
     #[arg(long, value_enum, allow_hyphen_values = true)]
     pub range: Option<RangeArg>,
+    /// Whether pictures are turned as their EXIF orientation says; PIL and torchvision don't [default: ignore]
+    #[arg(long, value_enum)]
+    pub exif: Option<ExifArg>,
     #[command(flatten)]
     pub reading: reading::Args,
 }
@@ -107,6 +110,7 @@ impl Args {
             std: self.std,
             channels: self.channels.map(|arg| arg.0),
             range: self.range.map(|arg| arg.0),
+            exif: self.exif.map(|arg| arg.0),
             classes: None,
         }
     }

@@ -127,6 +127,7 @@ impl Common {
             std: given.std,
             channels: given.channels,
             range: given.range,
+            exif: given.exif,
             epochs: self.recipe.epochs,
             batch_size: self.recipe.batch_size,
             optimizer: self.recipe.optimizer(),

@@ -100,6 +100,7 @@ impl Args {
             std: given.std,
             channels: given.channels,
             range: given.range,
+            exif: given.exif,
             on_error: self.on_error.map(Into::into),
             method: self.method.map(|m| match m {
                 MethodArg::Dyntta => Method::Dyntta,

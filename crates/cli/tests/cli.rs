@@ -1,6 +1,9 @@
 //! The command as a user meets it: exit codes, messages, and files that are whole or not there.
 
-use dyntta_image::{Rgb8, encode_jpeg, encode_png, read, write};
+use dyntta_image::{
+    Decode, Metadata, Profile, Rgb8, decode_with, encode_jpeg, encode_jpeg_with, encode_png, is_ours, read,
+    write,
+};
 use dyntta_nn::{Init, weights};
 
 mod common;
@@ -377,4 +380,64 @@ fn a_full_disk_is_reported_and_leaves_nothing_half_written() {
     ]);
     assert_eq!(output.status.code(), Some(1));
     assert!(text(&output.stderr).contains("/dev/full/x.json"), "{}", text(&output.stderr));
+}
+
+/// An ICC profile of a colour space, as far as its header goes.
+fn profile(space: &[u8; 4]) -> Vec<u8> {
+    let mut icc: Vec<u8> = (0..600).map(|i| (i * i % 251) as u8).collect();
+    icc[..4].copy_from_slice(&600u32.to_be_bytes());
+    icc[16..20].copy_from_slice(space);
+    icc[36..40].copy_from_slice(b"acsp");
+    icc
+}
+
+#[test]
+fn enhanced_files_are_turned_and_keep_their_colour_profile() {
+    let place = Place::new();
+    let image = Rgb8::new(24, 8, (0..24 * 8 * 3).map(|v| (v * 5 % 256) as u8).collect());
+    let exif = b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0";
+    for (name, space) in [("rgb.jpg", b"RGB "), ("inks.jpg", b"CMYK")] {
+        let icc = profile(space);
+        let jpeg = encode_jpeg_with(&image, 90, &Metadata { icc: Some(&icc), marked: false }).unwrap();
+        let mut file = vec![0xff, 0xd8, 0xff, 0xe1, 0, exif.len() as u8 + 2];
+        file.extend(exif);
+        file.extend(&jpeg[2..]);
+        std::fs::write(place.path(name), file).unwrap();
+    }
+    let (enhancer, rgb, inks) = (place.at("enhancer"), place.at("rgb.jpg"), place.at("inks.jpg"));
+    let enhance = |more: &[&str]| {
+        let output = dyntta(&[["enhance", &rgb, &inks, "--enhancer", &enhancer].as_slice(), more].concat());
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        text(&output.stderr)
+    };
+    let said = enhance(&["--out", &place.at("png")]);
+    assert!(said.contains("inks.jpg: a CMYK profile") && !said.contains("rgb.jpg: a"), "{said}");
+    enhance(&["--out", &place.at("jpeg"), "--format", "jpeg", "--exif", "ignore"]);
+    let how = Decode { profile: true, ..Decode::default() };
+    for (file, size, kept) in [
+        ("png/rgb.png", (8, 24), Profile::Rgb(profile(b"RGB "))),
+        ("png/inks.png", (8, 24), Profile::None),
+        ("jpeg/rgb.jpg", (24, 8), Profile::Rgb(profile(b"RGB "))),
+    ] {
+        let bytes = std::fs::read(place.path(file)).unwrap();
+        let decoded = decode_with(&bytes, file, &how).unwrap();
+        assert_eq!((decoded.image.width, decoded.image.height), size, "{file}");
+        assert_eq!((decoded.profile, decoded.orientation), (kept, 1), "{file}");
+        assert!(is_ours(&bytes[..512.min(bytes.len())]), "{file}");
+    }
+}
+
+#[test]
+fn a_classifier_s_settings_may_not_contradict_each_other() {
+    let place = Place::new();
+    let (net, data, json) = (place.at("net.safetensors"), place.at("data"), place.at("p.json"));
+    let eval = ["eval", "--classifier", &net, "--clean", &data];
+    let means = ["--mean", "123.675,116.28,103.53", "--std", "58.395,57.12,57.375"];
+    fails(&[eval.as_slice(), &means].concat(), &["`mean`", "within the `range` 0..1", "0..255?"]);
+    succeeds(&[eval.as_slice(), &means, &["--range", "0..255"]].concat());
+    // A byte order mark is no part of a file's text.
+    std::fs::write(&json, "\u{feff}{\"exif\": \"apply\"}").unwrap();
+    succeeds(&[eval.as_slice(), &["--preprocessing", &json]].concat());
+    std::fs::write(&json, "\u{feff}{\"std\": [58.395, 57.12, 57.375]}").unwrap();
+    fails(&[eval.as_slice(), &["--preprocessing", &json]].concat(), &["p.json", "`std`", "0..255?"]);
 }

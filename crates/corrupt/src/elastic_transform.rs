@@ -23,13 +23,26 @@ pub(crate) const ENTRY: Entry = Entry {
 /// Which definition the `imagenet` preset of `elastic_transform` follows; the `cifar` preset has one only.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Elastic {
+    /// That of the published ImageNet-C, with which figures are compared: an affine map, then displacements, both in units of
+    /// 244 px whatever the image's size. Made for 224×224; smaller images are torn apart.
+    #[default]
+    Published,
     /// Displacements alone, in proportion to the image's size, which keeps their look at any size: what the generator for
     /// images of any size does, and what the golden figures were measured on.
-    #[default]
     Proportional,
-    /// That of the published ImageNet-C: an affine map, then displacements, both in units of 244 px whatever the image's
-    /// size. Made for 224×224; smaller images are torn apart.
-    Published,
+}
+
+impl Elastic {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Published, Self::Proportional];
+
+    /// `"published"` or `"proportional"`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Published => "published",
+            Self::Proportional => "proportional",
+        }
+    }
 }
 
 /// The published displacement's factor α, its smoothness σ, and how far the affine map moves its three points: in units

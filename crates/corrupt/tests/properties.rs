@@ -135,16 +135,16 @@ fn a_flat_image_stays_flat_under_what_only_moves_pixels() {
 }
 
 #[test]
-fn the_published_elastic_transform_works_at_every_size_and_differs_in_one_preset_only() {
+fn both_elastic_transforms_work_at_every_size_and_differ_in_one_preset_only() {
     let elastic: Corruption = "elastic_transform".parse().unwrap();
-    let resources = Resources { elastic: Elastic::Published, ..Resources::default() };
+    let resources = Resources { elastic: Elastic::Proportional, ..Resources::default() };
     for (width, height) in [(1, 1), (1, 7), (31, 17), (96, 80)] {
         let image = picture(width, height);
         for preset in Preset::ALL {
             for severity in Severity::ALL {
-                let published = corrupt_with(&image, elastic, preset, severity, 5, "", &resources);
-                assert_eq!((published.width, published.height), (width, height));
-                let same = published == corrupt(&image, elastic, preset, severity, 5, "");
+                let proportional = corrupt_with(&image, elastic, preset, severity, 5, "", &resources);
+                assert_eq!((proportional.width, proportional.height), (width, height));
+                let same = proportional == corrupt(&image, elastic, preset, severity, 5, "");
                 assert!(
                     same == (preset == Preset::Cifar) || width * height < 100,
                     "{width}x{height} {preset} {severity}"

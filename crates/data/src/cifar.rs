@@ -19,6 +19,9 @@ pub(crate) const PIXELS: Encoding = Encoding::Planar { width: SIDE, height: SIDE
 pub(crate) const CLASSES_10: [&str; 10] =
     ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"];
 
+/// The most records in a file; CIFAR's have 50,000.
+const MOST: u64 = 1_000_000;
+
 struct Version {
     layout: &'static str,
     /// Labels before a record's pixels; the last one counts.
@@ -79,6 +82,14 @@ pub(crate) fn open(folder: &Path, split: Split) -> Result<Dataset, Error> {
             let found = format!("{} bytes", archive.len);
             return Err(Error::layout(path.display(), format!("whole records of {record} bytes"), found));
         }
+        if archive.len / record > MOST {
+            let found = format!("{} bytes", archive.len);
+            return Err(Error::layout(
+                path.display(),
+                format!("at most {MOST} records of {record} bytes"),
+                found,
+            ));
+        }
         let stem = file_name.trim_end_matches(".bin");
         for i in 0..archive.len / record {
             let offset = i * record + version.labels;
@@ -96,7 +107,17 @@ pub(crate) fn open(folder: &Path, split: Split) -> Result<Dataset, Error> {
     let found: BTreeSet<String> = classes.iter().cloned().collect();
     let wanted = list.map(|list| classes::resolve(&name, Some(list), found)).transpose()?;
     let (layout, left_out, notes) = (version.layout, LeftOut::default(), Vec::new());
-    let set = Dataset { classes, samples, left_out, notes, name, layout, store, skipped: None };
+    let set = Dataset {
+        classes,
+        samples,
+        left_out,
+        notes,
+        name,
+        layout,
+        store,
+        exif: dyntta_image::Exif::Ignore,
+        skipped: None,
+    };
     match wanted {
         Some(wanted) => set.with_classes(&wanted.names),
         None => Ok(set),

@@ -6,6 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use dyntta_image::Exif;
+
 use crate::classes::{self, ClassList, beside};
 use crate::left_out::LeftOut;
 use crate::listing::{Listing, normal_names};
@@ -24,6 +26,7 @@ pub struct CorruptedPart {
     images: Images,
     classes: Arc<Vec<String>>,
     limit: Option<usize>,
+    exif: Exif,
     skipped: Option<Skipped>,
 }
 
@@ -39,7 +42,8 @@ enum Images {
 impl CorruptedPart {
     fn new(corruption: &str, severity: u8, images: Images) -> Self {
         let corruption = corruption.to_string();
-        Self { corruption, severity, images, classes: Arc::default(), limit: None, skipped: None }
+        let exif = Exif::Ignore;
+        Self { corruption, severity, images, classes: Arc::default(), limit: None, exif, skipped: None }
     }
 
     /// The images, listed now if they were not. Their paths are `class/file`, those of the clean set.
@@ -51,7 +55,7 @@ impl CorruptedPart {
             Images::Folder(path) => folder::open_with(path, None)?,
             Images::Listed(set) => set.clone(),
         };
-        let mut set = set.with_classes(&self.classes)?;
+        let mut set = set.with_classes(&self.classes)?.with_exif(self.exif);
         if let Some(limit) = self.limit {
             set = set.limit_balanced(limit)?;
         }
@@ -211,7 +215,7 @@ impl CorruptedSet {
             expected.iter().all(|class| given.contains_key(class))
         };
         let classes = match (classes, &first.images) {
-            (Some(given), _) if all_given(given) => given.to_vec(),
+            (Some(given), _) if all_given(given) => given.iter().map(|name| classes::normal(name)).collect(),
             (Some(given), _) => {
                 let path = path.display().to_string();
                 return Err(Error::Classes { path, list: None, expected: given.to_vec(), found: expected });
@@ -247,9 +251,10 @@ impl CorruptedSet {
         }
         let store = Arc::new(Store { bytes: Bytes::Parts(stores), encoding: Encoding::ImageFile });
         let skipped = self.parts.iter().find_map(|part| part.skipped.clone());
+        let exif = self.parts.first().map_or(Exif::Ignore, |part| part.exif);
         let (classes, name) = (self.classes().to_vec(), name.to_owned());
         let notes = Vec::new();
-        Ok(Dataset { classes, samples, left_out, notes, name, layout: "corrupted set", store, skipped })
+        Ok(Dataset { classes, samples, left_out, notes, name, layout: "corrupted set", store, exif, skipped })
     }
 
     /// The class names, the same in every part.
@@ -261,6 +266,13 @@ impl CorruptedSet {
     #[must_use]
     pub fn limit_balanced(mut self, n: usize) -> Self {
         self.parts.iter_mut().for_each(|part| part.limit = Some(n));
+        self
+    }
+
+    /// As [`Dataset::with_exif`], for every part.
+    #[must_use]
+    pub fn with_exif(mut self, exif: Exif) -> Self {
+        self.parts.iter_mut().for_each(|part| part.exif = exif);
         self
     }
 
@@ -325,9 +337,12 @@ fn open_tars(path: &Path, tars: &[PathBuf], wanted: &Wanted) -> Result<Parts, Er
     }
     let list = index.class_list(&prefix, &[classes::FILE])?;
     let store = index.store;
+    // Said once, with the first part.
+    let mut left_out = Some(index.left_out);
     let part = |((corruption, severity), entries): ((String, u8), _)| {
         let name = format!("{}:{prefix}{corruption}/{severity}", path.display());
-        let listing = Listing { images: entries, ..Listing::default() };
+        let left_out = left_out.take().unwrap_or_default();
+        let listing = Listing { images: entries, left_out, ..Listing::default() };
         let set = listing.into_dataset(name, LAYOUT, None, store.clone())?;
         Ok(CorruptedPart::new(&corruption, severity, Images::Listed(set)))
     };

@@ -45,7 +45,17 @@ pub(crate) fn open(folder: &Path, split: Split) -> Result<Dataset, Error> {
     let store =
         Arc::new(Store { bytes: Bytes::Folder(folder.join("images")), encoding: Encoding::ImageFile });
     let (left_out, notes) = (LeftOut::default(), Vec::new());
-    Ok(Dataset { classes, samples, left_out, notes, name, layout: "CUB-200", store, skipped: None })
+    Ok(Dataset {
+        classes,
+        samples,
+        left_out,
+        notes,
+        name,
+        layout: "CUB-200",
+        store,
+        exif: dyntta_image::Exif::Ignore,
+        skipped: None,
+    })
 }
 
 fn bad_row(folder: &Path, file: &str, expected: &str, id: &str, found: Option<&str>) -> Error {

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use dyntta_files::shown;
-use dyntta_image::{Rgb8, Stream};
+use dyntta_image::{Exif, Rgb8, Stream};
 
 use crate::layout::{self, Layout};
 use crate::left_out::LeftOut;
@@ -64,6 +64,7 @@ pub struct Dataset {
     pub(crate) name: String,
     pub(crate) layout: &'static str,
     pub(crate) store: Arc<Store>,
+    pub(crate) exif: Exif,
     /// Where broken files are noted that are left out; `None`: they are errors.
     pub(crate) skipped: Option<Skipped>,
 }
@@ -147,7 +148,19 @@ impl Dataset {
     /// If `index` is not below [`Dataset::len`].
     pub fn load(&self, index: usize) -> Result<Rgb8, Error> {
         let sample = &self.samples[index];
-        self.store.load(&sample.path, &sample.place)
+        self.store.load(&sample.path, &sample.place, self.exif)
+    }
+
+    /// The same with or without turning pictures by the orientation that a camera wrote beside them. A set that was opened has
+    /// them as they are stored, [`Exif::Ignore`], as PIL and torchvision read them.
+    #[must_use]
+    pub fn with_exif(self, exif: Exif) -> Self {
+        Self { exif, ..self }
+    }
+
+    /// What is done about pictures' EXIF orientation.
+    pub fn exif(&self) -> Exif {
+        self.exif
     }
 
     /// A sample's file for a message: where the set is, and the path in it.
@@ -173,6 +186,7 @@ impl Dataset {
             name: self.name.clone(),
             layout: self.layout,
             store: self.store.clone(),
+            exif: self.exif,
             skipped: self.skipped.clone(),
         }
     }

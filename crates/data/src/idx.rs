@@ -14,8 +14,8 @@ use crate::{Dataset, Error, Sample, Split};
 
 const IMAGES: u32 = 0x0803;
 const LABELS: u32 = 0x0801;
-/// The most image bytes in one file: 4 GiB, so that a header cannot exhaust the memory.
-const MAX_BYTES: u64 = 4 << 30;
+/// The most image bytes in one file: 1 GiB (EMNIST has 0.6), so that a header cannot exhaust the memory.
+const MAX_BYTES: u64 = 1 << 30;
 
 /// The file whose name begins so, in any of the spellings in use.
 fn find(folder: &Path, prefix: &str, kind: &str) -> Option<PathBuf> {
@@ -90,7 +90,17 @@ pub(crate) fn parse(
     let bytes = Bytes::Memory { name: images_name.to_string(), data: pixels };
     let store = Arc::new(Store { bytes, encoding: Encoding::Grey { width, height } });
     let (left_out, notes) = (LeftOut::default(), Vec::new());
-    Ok(Dataset { classes, samples, left_out, notes, name, layout: "idx", store, skipped: None })
+    Ok(Dataset {
+        classes,
+        samples,
+        left_out,
+        notes,
+        name,
+        layout: "idx",
+        store,
+        exif: dyntta_image::Exif::Ignore,
+        skipped: None,
+    })
 }
 
 /// The dimensions and the bytes of an idx file, unzipped if it is zipped.

@@ -68,7 +68,17 @@ impl Listing {
         samples.sort_by_key(|s| s.class);
         let notes = Vec::from_iter(ordered.by_value.then_some(classes::BY_VALUE));
         let (classes, left_out) = (ordered.names, self.left_out);
-        Ok(Dataset { classes, samples, left_out, notes, name, layout, store, skipped: None })
+        Ok(Dataset {
+            classes,
+            samples,
+            left_out,
+            notes,
+            name,
+            layout,
+            store,
+            exif: dyntta_image::Exif::Ignore,
+            skipped: None,
+        })
     }
 }
 

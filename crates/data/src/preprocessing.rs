@@ -5,7 +5,8 @@ mod fit;
 mod read;
 mod sources;
 
-use dyntta_image::{ChannelOrder, Filter, ValueRange};
+use dyntta_files::shown_text;
+use dyntta_image::{ChannelOrder, Exif, Filter, ValueRange};
 use serde::Serialize;
 
 use crate::Error;
@@ -15,10 +16,13 @@ pub use sources::{BESIDE, Sources, TIMM};
 
 /// A classifier's preprocessing, nothing left open.
 ///
-/// An image is fitted ([`Fit`]); the enhancer sees it in RGB and `0..=1`; then values go into `range`, `mean` is
+/// An image is decoded ([`Exif`]) and fitted ([`Fit`]); the enhancer sees it in RGB and `0..=1`; then values go into `range`, `mean` is
 /// subtracted and the difference divided by `std`, and the channels are put in order.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Preprocessing {
+    /// What is done about the orientation that a camera wrote beside the pixels. Nothing, by default: classifiers are trained and
+    /// measured on files as PIL and torchvision read them.
+    pub exif: Exif,
     /// How an image is brought to the network's size.
     pub fit: Fit,
     /// Mean of red, green and blue, in units of `range`.
@@ -32,6 +36,9 @@ pub struct Preprocessing {
     /// The names of the classifier's outputs, where they are known.
     pub classes: Option<Vec<String>>,
 }
+
+/// The most names of classes.
+const MOST_CLASSES: usize = 1_000_000;
 
 /// ImageNet's statistics, which torchvision and the usual CIFAR ResNets use.
 const IMAGENET: ([f32; 3], [f32; 3]) = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]);
@@ -51,7 +58,8 @@ impl Preprocessing {
 
     const fn usual(fit: Fit) -> Self {
         let (mean, std) = IMAGENET;
-        Self { fit, mean, std, channels: ChannelOrder::Rgb, range: ValueRange::Unit, classes: None }
+        let (channels, range) = (ChannelOrder::Rgb, ValueRange::Unit);
+        Self { exif: Exif::Ignore, fit, mean, std, channels, range, classes: None }
     }
 
     /// One line for a person.
@@ -61,8 +69,9 @@ impl Preprocessing {
             Some(names) => format!(", {} class names", names.len()),
             None => String::new(),
         };
+        let turned = if self.exif == Exif::Apply { ", turned by EXIF" } else { "" };
         format!(
-            "{}, {} in {}, mean {}, std {}{classes}",
+            "{}, {} in {}, mean {}, std {}{turned}{classes}",
             self.fit,
             self.channels.name().to_uppercase(),
             self.range.name(),
@@ -104,6 +113,9 @@ pub struct Given {
     /// The order of the channels.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub channels: Option<ChannelOrder>,
+    /// What is done about the EXIF orientation.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exif: Option<Exif>,
     /// The range of values.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub range: Option<ValueRange>,
@@ -122,6 +134,7 @@ impl From<Preprocessing> for Given {
             mean: Some(all.mean),
             std: Some(all.std),
             channels: Some(all.channels),
+            exif: Some(all.exif),
             range: Some(all.range),
             classes: all.classes,
         }
@@ -132,6 +145,13 @@ impl Given {
     /// Whether it says nothing.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
+    }
+
+    /// Whether it has every key but `exif`, as files written here before that was a choice have.
+    fn is_old(&self) -> bool {
+        let all = Given { classes: None, exif: None, ..Preprocessing::cifar(1).into() };
+        let filled = self.clone().or(all);
+        self.exif.is_none() && Self { classes: None, ..self.clone() } == Self { classes: None, ..filled }
     }
 
     /// Checks the ranges; `path` is where the keys stand.
@@ -168,14 +188,65 @@ impl Given {
         {
             return fail("std", "three positive numbers", format!("{std:?}"));
         }
+        if let Some(range) = self.range {
+            self.check_range(path, range)?;
+        }
         if let Some(names) = &self.classes {
+            if names.len() > MOST_CLASSES {
+                return fail("classes", &format!("at most {MOST_CLASSES} names"), names.len().to_string());
+            }
             let mut sorted: Vec<&String> = names.iter().collect();
             sorted.sort();
             if let Some(twice) = sorted.windows(2).find(|pair| pair[0] == pair[1]) {
-                return fail("classes", "every class once", format!("{:?} twice", twice[0]));
+                let found = format!("\"{}\" twice", shown_text(twice[0]));
+                return fail("classes", "every class once", found);
             }
             if names.len() < 2 {
                 return fail("classes", "two or more names", names.len().to_string());
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks `mean` and `std` against the values that they are for: those of another range give a classifier nothing to see.
+    ///
+    /// A mean lies within the range, and of `0..255` not all within `0..1`, but for 0; a standard deviation is at most four
+    /// times the range (a true one is at most half of it), and so large that nothing overflows.
+    pub(super) fn check_range(&self, path: &str, range: ValueRange) -> Result<(), Error> {
+        let fail = |key: &str, expected: String, found: [f32; 3], hint: &str| {
+            let found = format!("{}, {}, {}{hint}", found[0], found[1], found[2]);
+            Err(Error::Preprocessing { path: path.into(), key: key.into(), expected, found })
+        };
+        let (least, most) = match range {
+            ValueRange::Unit => (0.0, 1.0),
+            ValueRange::Byte => (0.0, 255.0),
+            ValueRange::Symmetric => (-1.0, 1.0),
+        };
+        let hint = |values: [f32; 3]| {
+            let bytes = range != ValueRange::Byte && values.iter().any(|&v| v > 4.0);
+            if bytes { " (those of the `range` 0..255?)" } else { "" }
+        };
+        if let Some(mean) = self.mean {
+            let expected = format!("values within the `range` {}", range.name());
+            if !mean.iter().all(|m| (least..=most).contains(m)) {
+                return fail("mean", expected, mean, hint(mean));
+            }
+            let unit = mean.iter().all(|m| (0.0..=1.0).contains(m)) && mean != [0.0; 3];
+            if range == ValueRange::Byte && unit {
+                return fail("mean", expected, mean, " (those of the `range` 0..1?)");
+            }
+        }
+        if let Some(std) = self.std {
+            let span = most - least;
+            let bounds = 1e-6 * span..=4.0 * span;
+            if !std.iter().all(|s| bounds.contains(s)) {
+                let expected = format!(
+                    "values from {} to {}, for the `range` {}",
+                    1e-6 * span,
+                    4.0 * span,
+                    range.name()
+                );
+                return fail("std", expected, std, hint(std));
             }
         }
         Ok(())
@@ -193,6 +264,7 @@ impl Given {
             mean: own.mean.or(lower.mean),
             std: own.std.or(lower.std),
             channels: own.channels.or(lower.channels),
+            exif: own.exif.or(lower.exif),
             range: own.range.or(lower.range),
             classes: own.classes.or(lower.classes),
         }
@@ -224,6 +296,7 @@ impl Given {
             crop_pct: all.crop_pct.unwrap_or(default.fit.crop_pct),
         };
         Ok(Preprocessing {
+            exif: all.exif.unwrap_or(default.exif),
             fit,
             mean: all.mean.unwrap_or(default.mean),
             std: all.std.unwrap_or(default.std),

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use dyntta_files::Limits;
-use dyntta_image::Rgb8;
+use dyntta_image::{Decode, Exif, Rgb8};
 use flate2::read::DeflateDecoder;
 
 use crate::Error;
@@ -161,14 +161,16 @@ fn read_exact_at(file: &File, mut out: &mut [u8], mut offset: u64) -> io::Result
 
 impl Store {
     /// Decodes the image at `place`, called `path` inside the data set.
-    pub fn load(&self, path: &str, place: &Place) -> Result<Rgb8, Error> {
+    pub fn load(&self, path: &str, place: &Place, exif: Exif) -> Result<Rgb8, Error> {
         match (&self.bytes, place) {
-            (Bytes::Folder(root), _) => Ok(dyntta_image::read(root.join(path))?),
+            (Bytes::Folder(root), _) => {
+                Ok(dyntta_image::read_with(root.join(path), &Decode { exif, ..Decode::default() })?.image)
+            }
             (Bytes::Parts(parts), Place::Part { part, place }) => {
                 let (prefix, store) = &parts[*part as usize];
-                store.load(path.strip_prefix(prefix.as_str()).unwrap_or(path), place)
+                store.load(path.strip_prefix(prefix.as_str()).unwrap_or(path), place, exif)
             }
-            _ => self.decode(&self.bytes(path, place)?, || self.locate(path, place)),
+            _ => self.decode(&self.bytes(path, place)?, exif, || self.locate(path, place)),
         }
     }
 
@@ -220,12 +222,15 @@ impl Store {
         }
     }
 
-    fn decode(&self, bytes: &[u8], name: impl Fn() -> String) -> Result<Rgb8, Error> {
+    fn decode(&self, bytes: &[u8], exif: Exif, name: impl Fn() -> String) -> Result<Rgb8, Error> {
         if let Some(expected) = self.encoding.image_bytes().filter(|&n| n != bytes.len()) {
             return Err(Error::layout(name(), format!("{expected} bytes"), bytes.len().to_string()));
         }
         Ok(match self.encoding {
-            Encoding::ImageFile => dyntta_image::decode(bytes, &name())?,
+            Encoding::ImageFile => {
+                let how = Decode { exif, ..Decode::default() };
+                dyntta_image::decode_with(bytes, &name(), &how)?.image
+            }
             Encoding::Planar { width, height } => {
                 let n = width * height;
                 let pixels = (0..n).flat_map(|i| [bytes[i], bytes[n + i], bytes[2 * n + i]]).collect();

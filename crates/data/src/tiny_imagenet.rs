@@ -102,6 +102,7 @@ fn validation(path: &Path, list: Option<ClassList>, wnids: &Path) -> Result<Data
         name,
         layout,
         store,
+        exif: dyntta_image::Exif::Ignore,
         skipped: None,
     })
 }

@@ -179,6 +179,7 @@ pub(crate) fn open(name: &str, index: Index, kind: Kind) -> Result<Dataset, Erro
         name: name.into(),
         layout,
         store: index.store,
+        exif: dyntta_image::Exif::Ignore,
         skipped: None,
     })
 }

@@ -39,6 +39,13 @@ fn augmentations() {
     );
 }
 
+const ELASTIC: &str = "
+`elastic_transform` in the `imagenet` preset is that of the published ImageNet-C: an affine map and displacements in units of 244 \
+px, made for 224×224. `dyntta corrupt --elastic proportional` takes displacements in proportion to the image's size instead, which \
+suits other sizes better and can't be compared with published figures; the manifest of a set says which it has. The `cifar` \
+preset has one only.
+";
+
 #[test]
 fn corruptions() {
     let mut page = String::from(
@@ -51,5 +58,6 @@ fn corruptions() {
         let (name, suite, summary) = (corruption.name(), corruption.suite(), corruption.summary());
         let _ = writeln!(page, "| `{name}` | `{suite}` | {random} | {summary} |");
     }
+    page.push_str(ELASTIC);
     check("corruptions.md", &page);
 }

@@ -54,6 +54,11 @@ pub struct Decode {
     pub limits: Limits,
 }
 
+impl Decode {
+    /// The pixels as they are stored, unturned: what labelled images are unless something else is asked for.
+    pub const STORED: Self = Self { exif: Exif::Ignore, profile: false, limits: Limits::DEFAULT };
+}
+
 /// A decoded file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Decoded {

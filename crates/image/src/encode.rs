@@ -13,6 +13,7 @@ use crate::{Error, JPEG_QUALITY, Metadata, Rgb8, metadata};
 /// [`Error::Encode`] if a side exceeds what the format can express.
 pub fn encode_png(image: &Rgb8) -> Result<Vec<u8>, Error> {
     let fail = |found: String| Error::Encode { path: "(memory)".into(), format: "PNG", found };
+    check(image, "PNG")?;
     let (Ok(width), Ok(height)) = (u32::try_from(image.width), u32::try_from(image.height)) else {
         return Err(fail(format!("{}x{} pixels", image.width, image.height)));
     };
@@ -21,6 +22,14 @@ pub fn encode_png(image: &Rgb8) -> Result<Vec<u8>, Error> {
         .write_image(&image.data, width, height, image::ExtendedColorType::Rgb8)
         .map_err(|e| fail(e.to_string()))?;
     Ok(out)
+}
+
+fn check(image: &Rgb8, format: &'static str) -> Result<(), Error> {
+    if image.is_whole() {
+        return Ok(());
+    }
+    let found = format!("{} bytes for {}x{} pixels", image.data.len(), image.width, image.height);
+    Err(Error::Encode { path: "(memory)".into(), format, found })
 }
 
 /// [`encode_png`] with what `metadata` says of the image. The pixels' bytes are the same.
@@ -39,6 +48,7 @@ pub fn encode_png_with(image: &Rgb8, metadata: &Metadata<'_>) -> Result<Vec<u8>,
 /// [`Error::Encode`] if a side exceeds 65,500, the most that libjpeg reads.
 pub fn encode_jpeg(image: &Rgb8, quality: u8) -> Result<Vec<u8>, Error> {
     let fail = |found: String| Error::Encode { path: "(memory)".into(), format: "JPEG", found };
+    check(image, "JPEG")?;
     let fits = |side: usize| u16::try_from(side).ok().filter(|&s| s <= 65_500);
     let (Some(width), Some(height)) = (fits(image.width), fits(image.height)) else {
         return Err(fail(format!("{}x{} pixels, expected at most 65500 a side", image.width, image.height)));
@@ -136,6 +146,15 @@ mod tests {
         assert_eq!(encode_png_with(&image, &Metadata::default()).unwrap(), encode_png(&image).unwrap());
         assert!(SOFTWARE.starts_with("dyntta 0."));
         assert!(!is_ours(b"") && !is_ours(b"dyntta ") && !is_ours(b"\xff\xd8\xff\xfe\0\x01"));
+    }
+
+    #[test]
+    fn an_image_whose_fields_disagree_is_refused() {
+        let mut image = picture(4, 4);
+        image.height = 5;
+        for error in [encode_png(&image).unwrap_err(), encode_jpeg(&image, 90).unwrap_err()] {
+            assert!(error.to_string().ends_with("48 bytes for 4x5 pixels"), "{error}");
+        }
     }
 
     fn names(folder: &tempfile::TempDir) -> Vec<String> {

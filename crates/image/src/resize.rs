@@ -155,9 +155,10 @@ impl Axis {
         }
         let scale = have as f64 / full as f64;
         if filter == Filter::Nearest {
-            // PIL adds the step up, and so do its rounding errors.
-            let mut at = 0.5 * scale;
-            for i in 0..offset + want {
+            // PIL adds the step up, and so do its rounding errors; of sizes that it can make.
+            let begin = if offset > MAX_PIXELS { offset } else { 0 };
+            let mut at = (begin as f64 + 0.5) * scale;
+            for i in begin..offset + want {
                 if i >= offset {
                     axis.first.push((at as usize).min(have - 1));
                 }
@@ -429,6 +430,11 @@ mod tests {
         assert_eq!(full, (256, 256 * 65_535));
         let out = resize_centre_crop(&thread_like, full, (224, 224), Filter::Bilinear);
         assert_eq!((out.width, out.height), (224, 224));
+        let far = covering_size((1, 65_535), (8192 * 20, 8192 * 20));
+        for filter in Filter::ALL {
+            let out = resize_centre_crop(&thread_like, far, (64, 64), filter);
+            assert_eq!((out.width, out.height), (64, 64));
+        }
     }
 
     /// Sizes from and to, in the order of testdata/resize.py, which made resize.bin.

@@ -1,5 +1,7 @@
-/// An 8-bit RGB image: `height` rows from the top of `width` pixels, interleaved (HWC).
+/// An 8-bit RGB image: `height` rows from the top of `width` pixels, interleaved (HWC). It is made by [`Rgb8::new`] or
+/// [`Rgb8::checked`], so that its fields agree; who changes them keeps it so.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Rgb8 {
     /// Pixels a row.
     pub width: usize,
@@ -15,12 +17,27 @@ impl Rgb8 {
     /// # Panics
     /// If `data` does not hold `width * height * 3` bytes or the image is empty.
     pub fn new(width: usize, height: usize, data: Vec<u8>) -> Self {
-        assert!(width > 0 && height > 0, "an image has at least one pixel");
-        assert_eq!(data.len(), width * height * 3, "an RGB image of {width}x{height} pixels");
-        Self { width, height, data }
+        let length = data.len();
+        Self::checked(width, height, data)
+            .unwrap_or_else(|| panic!("{length} bytes for an RGB image of {width}x{height} pixels"))
+    }
+
+    /// An image over `data`, if that holds `width * height * 3` bytes and is not empty.
+    pub fn checked(width: usize, height: usize, data: Vec<u8>) -> Option<Self> {
+        let image = Self { width, height, data };
+        image.is_whole().then_some(image)
+    }
+
+    /// Whether the fields agree and there is a pixel; so as long as nobody changes them.
+    pub fn is_whole(&self) -> bool {
+        let length = self.width.checked_mul(self.height).and_then(|n| n.checked_mul(3));
+        !self.data.is_empty() && length == Some(self.data.len())
     }
 
     /// A black image.
+    ///
+    /// # Panics
+    /// If a side is 0.
     pub fn black(width: usize, height: usize) -> Self {
         Self::new(width, height, vec![0; width * height * 3])
     }
@@ -74,6 +91,15 @@ mod tests {
         let data: Vec<u8> = (0..16 * 16 * 3).map(|i| (i * 7 % 256) as u8).collect();
         let image = Rgb8::new(16, 16, data);
         assert_eq!(Rgb8::from_planar(16, 16, &image.to_planar()), image);
+    }
+
+    #[test]
+    fn an_image_has_the_bytes_of_its_pixels() {
+        assert!(Rgb8::checked(2, 1, vec![0; 6]).is_some());
+        for (width, height, length) in [(0, 1, 0), (1, 0, 0), (2, 1, 5), (usize::MAX, 2, 6), (1 << 63, 2, 0)]
+        {
+            assert!(Rgb8::checked(width, height, vec![0; length]).is_none(), "{width}x{height}");
+        }
     }
 
     #[test]

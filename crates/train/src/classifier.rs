@@ -6,7 +6,7 @@ use burn::tensor::Device;
 use dyntta_corrupt::Preset;
 use dyntta_data::preprocessing::{Given, InputSize, ResizeRule, Sources};
 use dyntta_data::{Dataset, Options, Preprocessing, Skipped, Split};
-use dyntta_image::{ChannelOrder, Filter, ValueRange, write_atomic};
+use dyntta_image::{ChannelOrder, Exif, Filter, ValueRange, write_atomic};
 use dyntta_nn::ops::plain::to_nhwc;
 use dyntta_nn::{Arch, Classifier, ClassifierNet, Init, Mode, Normalisation, Normalise, onnx, weights};
 use serde::{Deserialize, Serialize};
@@ -67,6 +67,8 @@ pub struct ClassifierSettings {
     pub channels: Option<ChannelOrder>,
     /// The range of the classifier's values.
     pub range: Option<ValueRange>,
+    /// What is done about pictures' EXIF orientation.
+    pub exif: Option<Exif>,
     /// What to do about files that cannot be read or decoded; absent: fail.
     pub on_error: Option<OnError>,
     /// `imagenet` or `cifar`.
@@ -143,6 +145,7 @@ impl ClassifierSettings {
             std,
             channels,
             range,
+            exif,
             on_error,
             preset,
             limit,
@@ -260,6 +263,7 @@ impl ClassifierSettings {
                 std: self.std,
                 channels: self.channels,
                 range: self.range,
+                exif: self.exif,
                 classes: None,
             },
             file: self.preprocessing.as_deref(),
@@ -363,6 +367,9 @@ pub fn train_classifier(
         None => data,
     };
     progress.message(&format!("training images {}", data.describe()));
+    if let Some(validation) = &validation {
+        progress.message(&format!("validation images {}", validation.describe()));
+    }
     let summary = train_classifier_on(&resolved, settings, data, validation, folder, resume, stop, progress);
     report_skipped(&skipped, progress);
     summary

@@ -96,7 +96,8 @@ pub fn estimate(
                 return Err(Error::setting("setting", "clean, for a set that is corrupted", setting));
             }
             let classes = resolved.preprocessing.classes.as_deref();
-            let mut set = CorruptedSet::open_wanted(&resolved.data, classes, wanted)?;
+            let mut set = CorruptedSet::open_wanted(&resolved.data, classes, wanted)?
+                .with_exif(resolved.preprocessing.exif);
             let name = resolved.data.display().to_string();
             check_class_count(&name, set.classes(), &classifier)?;
             if let Some(limit) = resolved.limit {

@@ -1,12 +1,13 @@
 //! Accuracy of a classifier alone, behind enhancers and by the baselines, on clean and corrupted images.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
 use burn::tensor::{Device, Tensor};
 use dyntta_corrupt::{Corruption, Severity, corrupt};
-use dyntta_data::{CorruptedPart, CorruptedSet, Dataset};
+use dyntta_data::{CorruptedPart, CorruptedSet, Dataset, LeftOut};
 use dyntta_image::{Rgb8, Stream};
 use dyntta_nn::{Classifier, Enhancer, Mode};
 use serde::{Deserialize, Serialize};
@@ -193,9 +194,13 @@ pub fn compare(
         .collect::<Result<Vec<_>, Error>>()?;
     let shuffled = contenders.iter().any(|c| matches!(c, Contender::Baseline(b) if b.batch_statistics));
     progress.begin("evaluating", count(&cells)? as u64, 0);
+    let left_out = RefCell::new(LeftOut::default());
     let start = |c: usize| -> Result<_, Error> {
         let Some(cell) = cells.get(c) else { return Ok(None) };
         let images = cell.images.open()?;
+        if matches!(cell.images, Source::Part(_)) {
+            left_out.borrow_mut().merge(&images.left_out);
+        }
         let mut order: Vec<usize> = (0..images.len()).collect();
         if shuffled {
             Stream::new(settings.seed, &["evaluation order"]).shuffle(&mut order);
@@ -241,6 +246,9 @@ pub fn compare(
         }
     }
     progress.end("");
+    if !left_out.borrow().is_nothing() {
+        progress.message(&format!("left out of the corrupted images: {}", left_out.borrow()));
+    }
     let scores = hits.iter().map(|row| collect(&cells, row)).collect();
     Ok(Evaluation { scores, images: done, seconds })
 }

@@ -157,6 +157,7 @@ pub fn experiment(
     let all = open(&settings.data, Split::Train)?;
     let train = limited(&all, settings.limit)?;
     let test = limited(&open(&settings.test, Split::Test)?, settings.test_limit)?;
+    progress.message(&format!("training images {}\ntest images {}", train.describe(), test.describe()));
     // A tenth of the enhancer's share is read off, and not trained on.
     let (enhancer_train, held_out) = limited(&train, settings.enhancer_limit)?.split(0.1, 0)?;
     begin(settings, folder)?;

@@ -115,11 +115,12 @@ pub enum OnError {
     Skip,
 }
 
-/// The data set with the labels of the classifier's class names, where they are known.
+/// The data set with the labels of the classifier's class names, where they are known, and turned as the classifier takes it.
 ///
 /// # Errors
 /// [`dyntta_data::Error::Classes`], with both lists, if it has classes that are not among them.
 pub fn named(data: Dataset, preprocessing: &Preprocessing) -> Result<Dataset, Error> {
+    let data = data.with_exif(preprocessing.exif);
     Ok(match &preprocessing.classes {
         Some(names) => data.with_classes(names)?,
         None => data,

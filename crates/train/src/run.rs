@@ -7,7 +7,7 @@ use burn::tensor::Device;
 use dyntta_corrupt::Preset;
 use dyntta_data::preprocessing::{Given, InputSize, ResizeRule, Sources};
 use dyntta_data::{Dataset, Options, Preprocessing, Skipped};
-use dyntta_image::{ChannelOrder, Filter, ValueRange};
+use dyntta_image::{ChannelOrder, Exif, Filter, ValueRange};
 use dyntta_nn::checkpoint::{self, ClassifierConfig, EnhancerConfig, Method};
 use dyntta_nn::{Arch, Classifier, Depth, Enhancer, Init, Mode, ResNet, onnx, weights};
 use dyntta_ops::Bank;
@@ -60,6 +60,8 @@ pub struct TrainSettings {
     pub channels: Option<ChannelOrder>,
     /// The range of the classifier's values.
     pub range: Option<ValueRange>,
+    /// What is done about pictures' EXIF orientation.
+    pub exif: Option<Exif>,
     /// What to do about files that cannot be read or decoded; absent: fail.
     pub on_error: Option<OnError>,
     /// Which enhancer.
@@ -135,6 +137,7 @@ impl TrainSettings {
             std,
             channels,
             range,
+            exif,
             on_error,
             method,
             setting,
@@ -280,6 +283,7 @@ impl TrainSettings {
             std: self.std,
             channels: self.channels,
             range: self.range,
+            exif: self.exif,
             classes: None,
         }
     }

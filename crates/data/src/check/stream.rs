@@ -8,7 +8,7 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
 
 use dyntta_files::{Limits, identity};
-use dyntta_image::{Rgb8, is_image_name};
+use dyntta_image::{Decode, Exif, Rgb8, is_image_name};
 
 use crate::Error;
 use crate::archive::{self, Entry};
@@ -73,14 +73,15 @@ impl Item {
             Self::List(name, list) => Seen::List(name, list),
             Self::File { folder, name, path } => match names::look(&name, || names::head(&path)) {
                 Kind::Image => {
-                    let read = dyntta_image::read(&path).map(size).map_err(Error::from);
+                    let read = dyntta_image::read_with(&path, &Decode::STORED);
+                    let read = read.map(|decoded| size(decoded.image)).map_err(Error::from);
                     Seen::Image { folder, place: path.display().to_string(), size: read }
                 }
                 Kind::Unread => Seen::Unread(folder, name),
                 Kind::Other => Seen::Other(name),
             },
             Self::Entry { folder, name, store, place } => {
-                let read = store.load(&name, &place).map(size);
+                let read = store.load(&name, &place, Exif::Ignore).map(size);
                 Seen::Image { folder, place: store.locate(&name, &place), size: read }
             }
         }

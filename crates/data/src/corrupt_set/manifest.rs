@@ -3,7 +3,6 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use dyntta_corrupt::Elastic;
 use dyntta_files::{Limits, write_atomic};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -123,10 +122,6 @@ fn read(path: &Path) -> Result<Option<Manifest>, Error> {
 
 /// All that decides what stands in the files.
 fn describe(settings: &CorruptSettings, data: &Dataset) -> Map<String, Value> {
-    let elastic = match settings.elastic {
-        Elastic::Proportional => "proportional",
-        Elastic::Published => "published",
-    };
     let format = match settings.layout {
         CorruptLayout::ImagenetC(format) => format.to_string(),
         CorruptLayout::CifarC => "npy".into(),
@@ -140,7 +135,8 @@ fn describe(settings: &CorruptSettings, data: &Dataset) -> Map<String, Value> {
         "suite": settings.corruptions.iter().map(|c| c.name()).collect::<Vec<_>>(),
         "severities": settings.severities.iter().map(|s| s.get()).collect::<Vec<_>>(),
         "size": settings.size,
-        "elastic": elastic,
+        "elastic": settings.elastic.name(),
+        "exif": data.exif().name(),
         "frost": settings.frost.description,
         "images": data.len(),
         "classes": data.classes.len(),
@@ -151,7 +147,9 @@ fn describe(settings: &CorruptSettings, data: &Dataset) -> Map<String, Value> {
 
 fn compare(path: &Path, manifest: &Manifest, settings: &Map<String, Value>) -> Result<(), Error> {
     for (key, expected) in settings {
-        let found = manifest.settings.get(key).unwrap_or(&Value::Null);
+        // What sets mean that were made before it was a choice.
+        let absent = if key == "exif" { json!("apply") } else { Value::Null };
+        let found = manifest.settings.get(key).unwrap_or(&absent);
         if found != expected {
             return Err(Error::Manifest {
                 path: path.display().to_string(),

@@ -95,7 +95,8 @@ fn a_folder_is_read_back_as_the_images_were_corrupted() {
     let manifest: serde_json::Value = serde_json::from_slice(&fs::read(out.join(MANIFEST)).unwrap()).unwrap();
     assert_eq!(manifest["version"], 1);
     assert_eq!(manifest["settings"]["seed"], 7);
-    assert_eq!(manifest["settings"]["elastic"], "proportional");
+    assert_eq!(manifest["settings"]["elastic"], "published");
+    assert_eq!(manifest["settings"]["exif"], "ignore");
     let files = manifest["files"].as_object().unwrap();
     assert_eq!(files.len(), 36);
     let bytes = fs::read(out.join("contrast/5/owl/2.png")).unwrap();

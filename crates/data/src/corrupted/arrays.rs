@@ -156,6 +156,7 @@ impl Stored<'_> {
             name: format!("{}, severity {level}", self.path.display()),
             layout: "npy",
             store: self.store.clone(),
+            exif: dyntta_image::Exif::Ignore,
             skipped: None,
         }
     }

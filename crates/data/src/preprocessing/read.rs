@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use dyntta_image::Filter;
+use dyntta_files::shown_text;
+use dyntta_image::{Exif, Filter};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -11,8 +12,18 @@ use super::{Given, InputSize, ResizeRule};
 use crate::Error;
 
 /// The keys of our own JSON.
-const KEYS: [&str; 9] =
-    ["input_size", "resize", "interpolation", "crop_pct", "mean", "std", "channels", "range", "classes"];
+const KEYS: [&str; 10] = [
+    "input_size",
+    "resize",
+    "interpolation",
+    "crop_pct",
+    "mean",
+    "std",
+    "channels",
+    "range",
+    "exif",
+    "classes",
+];
 
 /// Where timm's keys stand in its `config.json`.
 const TIMM_PARTS: [&str; 2] = ["pretrained_cfg", "default_cfg"];
@@ -45,6 +56,17 @@ impl Given {
             given.set(path, key, key, value)?;
         }
         given.check(path)?;
+        Ok(given)
+    }
+
+    /// From what a run has kept of the preprocessing of its training. One from before [`Exif`] was a choice applied the
+    /// orientation.
+    ///
+    /// # Errors
+    /// As [`Given::from_json`].
+    pub fn from_run(path: &str, value: &Value) -> Result<Self, Error> {
+        let mut given = Self::from_value(path, value)?;
+        given.exif.get_or_insert(Exif::Apply);
         Ok(given)
     }
 
@@ -84,23 +106,65 @@ impl Given {
 
     /// From a model's metadata, as an ONNX file has it: our own keys, with or without `dyntta.` before them, and timm's
     /// `crop_mode` and `label_names`. Values are text: JSON (`[0.5, 0.5, 0.5]`), a bare name (`bicubic`) or values
-    /// separated by commas. Other keys are other programs'; with `dyntta.` before them they are errors.
+    /// separated by commas. Other keys are other programs', and so may be ours without `dyntta.`: what of those is not as it
+    /// should be is left out, and the second value says so in words. Keys with `dyntta.` before them are meant, and errors.
     ///
     /// # Errors
     /// As [`Given::from_json`].
-    pub fn from_metadata(path: &str, metadata: &BTreeMap<String, String>) -> Result<Self, Error> {
-        let mut given = Self::default();
+    pub fn from_metadata(
+        path: &str,
+        metadata: &BTreeMap<String, String>,
+    ) -> Result<(Self, Vec<String>), Error> {
+        let mut left_out = Vec::new();
+        let mut foreign = Vec::new();
+        let mut own = Vec::new();
         for (key, text) in metadata {
-            let name = key.strip_prefix("dyntta.").unwrap_or(key);
-            match name {
-                "crop_mode" => given.set_crop_mode(path, key, &Value::String(text.trim().into()))?,
-                "label_names" => given.set(path, key, "classes", &value_of(text))?,
-                name if name != key || KEYS.contains(&name) => given.set(path, key, name, &value_of(text))?,
-                _ => {}
+            if let Some(name) = key.strip_prefix("dyntta.") {
+                own.push((key, name, text));
+                continue;
+            }
+            let mut alone = Self::default();
+            match alone.set_text(path, key, key, text).and_then(|()| alone.check(path)) {
+                Ok(()) => foreign.push((key, key.as_str(), text)),
+                Err(error) => left_out.extend(without(error)),
             }
         }
-        given.check(path)?;
-        Ok(given)
+        let together = |foreign: &[(&String, &str, &String)]| {
+            let mut given = Self::default();
+            for (key, name, text) in foreign.iter().chain(&own) {
+                given.set_text(path, key, name, text)?;
+            }
+            given.check_range(path, given.range.unwrap_or_default())?;
+            given.check(path)?;
+            Ok(given)
+        };
+        let meant = together(&[])?;
+        // What of the others doesn't go with the rest.
+        let mut read = together(&foreign);
+        if let Err(Error::Preprocessing { key, .. }) = &read
+            && matches!(key.as_str(), "mean" | "std")
+        {
+            foreign.retain(|(_, name, _)| !matches!(*name, "mean" | "std"));
+            left_out.extend(read.err().and_then(without));
+            read = together(&foreign);
+        }
+        Ok(match read {
+            Ok(given) => (given, left_out),
+            Err(error) => {
+                left_out.extend(without(error));
+                (meant, left_out)
+            }
+        })
+    }
+
+    /// Sets the field `name` if there is one, or if `key` is meant, from text.
+    fn set_text(&mut self, path: &str, key: &str, name: &str, text: &str) -> Result<(), Error> {
+        match name {
+            "crop_mode" => self.set_crop_mode(path, key, &Value::String(text.trim().into())),
+            "label_names" => self.set(path, key, "classes", &value_of(text)),
+            name if name != key || KEYS.contains(&name) => self.set(path, key, name, &value_of(text)),
+            _ => Ok(()),
+        }
     }
 
     /// Sets the field `name`; `key` is how the source calls it.
@@ -119,6 +183,7 @@ impl Given {
             "std" => self.std = parse(path, key, value, three)?,
             "channels" => self.channels = parse(path, key, value, "\"rgb\" or \"bgr\"")?,
             "range" => self.range = parse(path, key, value, "\"0..1\", \"0..255\" or \"-1..1\"")?,
+            "exif" => self.exif = parse(path, key, value, &one_of(Exif::ALL.map(Exif::name)))?,
             "classes" => self.classes = parse(path, key, value, "a list of names")?,
             _ => {
                 let expected = format!("one of the keys {}", KEYS.join(", "));
@@ -135,6 +200,16 @@ impl Given {
             _ => return Err(wrong(path, key, "\"center\" or \"squash\"", shorten(mode))),
         });
         Ok(())
+    }
+}
+
+/// What is left out for an error, in words.
+fn without(error: Error) -> Option<String> {
+    match error {
+        Error::Preprocessing { key, expected, found, .. } => {
+            Some(format!("without its `{}`: expected {expected}, found {found}", shown_text(&key)))
+        }
+        _ => None,
     }
 }
 
@@ -178,13 +253,14 @@ fn value_of(text: &str) -> Value {
     }
 }
 
-/// A value for a message, its middle left out if it is long.
+/// A value for a message, cut if it is long.
 fn shorten(value: &Value) -> String {
     let text = value.to_string();
-    match text.char_indices().nth(80) {
+    let cut = match text.char_indices().nth(80) {
         Some((end, _)) => format!("{}...", &text[..end]),
         None => text,
-    }
+    };
+    shown_text(&cut).to_string()
 }
 
 /// Whether this is a config of timm; other programs' are called `config.json` too.
@@ -203,7 +279,7 @@ mod tests {
     }
 
     const FULL: &str = r#"{"input_size": [14, 21], "resize": "stretch", "interpolation": "bicubic", "crop_pct": 0.9,
-        "mean": [103.5, 116, 124], "std": [1, 2, 3], "channels": "bgr", "range": "0..255", "classes": ["auk", "owl"]}"#;
+        "mean": [103.5, 116, 124], "std": [1, 2, 3], "channels": "bgr", "range": "0..255", "exif": "apply", "classes": ["auk", "owl"]}"#;
 
     #[test]
     fn every_key_is_read_and_written() {
@@ -212,7 +288,7 @@ mod tests {
         assert_eq!((given.resize, given.interpolation), (Some(ResizeRule::Stretch), Some(Filter::Bicubic)));
         assert_eq!((given.crop_pct, given.mean), (Some(0.9), Some([103.5, 116.0, 124.0])));
         assert_eq!((given.channels, given.range), (Some(ChannelOrder::Bgr), Some(ValueRange::Byte)));
-        assert_eq!(given.classes.as_ref().unwrap()[1], "owl");
+        assert_eq!((given.exif, given.classes.as_ref().unwrap()[1].as_str()), (Some(Exif::Apply), "owl"));
         assert_eq!(own(&serde_json::to_string(&given).unwrap()).unwrap(), given);
         assert_eq!(own("{}").unwrap(), Given::default());
     }
@@ -228,7 +304,7 @@ mod tests {
             (
                 r#"{"sise": 3}"#,
                 "m.json: `sise`: expected one of the keys input_size, resize, interpolation, crop_pct, mean, std, \
-                 channels, range, classes, found no such key",
+                 channels, range, exif, classes, found no such key",
             ),
             (
                 r#"{"input_size": "big"}"#,
@@ -255,6 +331,22 @@ mod tests {
             (
                 r#"{"classes": ["a", "b", "a"]}"#,
                 r#"m.json: `classes`: expected every class once, found "a" twice"#,
+            ),
+            (r#"{"exif": "turn"}"#, r#"m.json: `exif`: expected one of "apply", "ignore", found "turn""#),
+            (
+                r#"{"range": "0..1", "mean": [123.675, 116.28, 103.53]}"#,
+                "m.json: `mean`: expected values within the `range` 0..1, found 123.675, 116.28, 103.53 (those of the \
+                 `range` 0..255?)",
+            ),
+            (
+                r#"{"range": "0..255", "mean": [0.485, 0.456, 0.406]}"#,
+                "m.json: `mean`: expected values within the `range` 0..255, found 0.485, 0.456, 0.406 (those of the \
+                 `range` 0..1?)",
+            ),
+            (
+                r#"{"range": "-1..1", "std": [58.395, 57.12, 57.375]}"#,
+                "m.json: `std`: expected values from 0.000002 to 8, for the `range` -1..1, found 58.395, 57.12, 57.375 \
+                 (those of the `range` 0..255?)",
             ),
             (r#"{"classes": ["a"]}"#, "m.json: `classes`: expected two or more names, found 1"),
             (
@@ -323,13 +415,33 @@ mod tests {
             ("dyntta.classes", "[\"1\", \"owl\"]"),
             ("crop_mode", "squash"),
         ])
-        .unwrap();
+        .unwrap()
+        .0;
         assert_eq!((given.input_size, given.mean), (Some(224.into()), Some([0.5; 3])));
         assert_eq!((given.interpolation, given.resize), (Some(Filter::Bicubic), Some(ResizeRule::Stretch)));
         assert_eq!(given.classes.unwrap(), ["1", "owl"]);
         assert!(
             read(&[("dyntta.meen", "0")]).unwrap_err().starts_with("m.onnx: `dyntta.meen`: expected one of")
         );
-        assert!(read(&[("std", "0.5")]).unwrap_err().starts_with("m.onnx: `std`: expected three numbers"));
+        assert!(
+            read(&[("dyntta.std", "0")]).unwrap_err().starts_with("m.onnx: `dyntta.std`: expected three")
+        );
+        assert!(read(&[("dyntta.mean", "124,116,104"), ("dyntta.range", "0..1")]).is_err());
+        // Without `dyntta.` they may be another program's.
+        for (pairs, left_out) in [
+            (vec![("std", "0.5"), ("interpolation", "bicubic")], "without its `std`: expected three numbers"),
+            (
+                vec![("mean", "[124, 116, 104]"), ("std", "[58, 57, 57]"), ("interpolation", "bicubic")],
+                "without its `mean`: expected values within the `range` 0..1, found 124, 116, 104",
+            ),
+            (vec![("resize", "256"), ("interpolation", "bicubic")], "without its `resize`: expected one of"),
+            (vec![("input_size", "NaN"), ("interpolation", "bicubic")], "without its `input_size`: expected"),
+        ] {
+            let (given, notes) = read(&pairs).unwrap();
+            assert_eq!(given, Given { interpolation: Some(Filter::Bicubic), ..Given::default() });
+            assert!(notes.len() == 1 && notes[0].starts_with(left_out), "{notes:?}");
+        }
+        let (given, notes) = read(&[("mean", "124,116,104"), ("range", "0..255")]).unwrap();
+        assert_eq!((given.mean, notes.len()), (Some([124.0, 116.0, 104.0]), 0));
     }
 }

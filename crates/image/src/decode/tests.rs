@@ -279,14 +279,12 @@ fn fixtures() -> Vec<Fixture> {
     fixtures
 }
 
-const UNTURNED: Decode = Decode { exif: Exif::Ignore, profile: false, limits: Limits::DEFAULT };
-
 #[test]
 fn pixels_are_those_of_pillow() {
     // What docs/data.md says that differs.
     let different = ["grey16.png", "grey16-trns.png", "rle8-gaps.bmp", "rle4-gaps.bmp", "444.bmp"];
     for Fixture { name, file, pillow } in fixtures() {
-        let decoded = decode_with(&file, &name, &UNTURNED).unwrap_or_else(|e| panic!("{e}"));
+        let decoded = decode_with(&file, &name, &Decode::STORED).unwrap_or_else(|e| panic!("{e}"));
         assert_eq!(Some(decoded.image) == pillow, !different.contains(&name.as_str()), "{name}");
     }
 }
@@ -310,9 +308,26 @@ fn turning_is_a_choice_in_every_format_that_states_it() {
     assert_eq!(seen, 3);
 }
 
+/// Makes the checksums of a PNG's chunks right, so that what is in them is looked at.
+fn repair(bytes: &mut [u8]) {
+    if !bytes.starts_with(b"\x89PNG\r\n\x1a\n") {
+        return;
+    }
+    let mut at = 8;
+    while let Some(&[a, b, c, d]) = bytes.get(at..at + 4) {
+        let end = at + 8 + u32::from_be_bytes([a, b, c, d]) as usize;
+        let Some(chunk) = bytes.get(at + 4..end) else { return };
+        let mut crc = flate2::Crc::new();
+        crc.update(chunk);
+        let Some(place) = bytes.get_mut(end..end + 4) else { return };
+        place.copy_from_slice(&crc.sum().to_be_bytes());
+        at = end + 4;
+    }
+}
+
 #[test]
 fn a_damaged_file_of_any_kind_is_an_answer() {
-    // DYNTTA_MUTATIONS sets how many of each; 5,000 took minutes and found nothing.
+    // DYNTTA_MUTATIONS sets how many of each; 5,000 of each, 620,000 in all, found nothing.
     let mutations = std::env::var("DYNTTA_MUTATIONS").map_or(60, |n| n.parse().unwrap());
     let mut stream = Stream::new(7, &["mutations"]);
     for Fixture { name, file, .. } in fixtures() {
@@ -331,6 +346,7 @@ fn a_damaged_file_of_any_kind_is_an_answer() {
                     }
                 }
             }
+            repair(&mut bytes);
             let how = Decode { profile: true, ..Decode::default() };
             if let Err(Error::Damaged { found, .. }) = decode_with(&bytes, &name, &how) {
                 assert!(!found.contains("the decoder failed"), "a panic on {name}: {bytes:02x?}");
