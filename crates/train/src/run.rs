@@ -76,7 +76,7 @@ pub struct TrainSettings {
     pub urie: Option<PathBuf>,
     /// torchvision ResNet-18 weights to start the control network from.
     pub control_weights: Option<PathBuf>,
-    /// The side of the view that the control network looks at; absent: the image itself.
+    /// The side of the view that the control network looks at; absent: that of the training images.
     pub control_size: Option<usize>,
     /// The bank's augmentations in order; absent: the paper's fifty.
     pub bank: Option<Vec<String>>,
