@@ -223,6 +223,7 @@ impl TrainSettings {
         }
         let data = self.data.clone().ok_or_else(|| required("data"))?;
         let classifier = self.classifier.clone().ok_or_else(|| required("classifier"))?;
+        let classifier = dyntta_nn::classifier_file(&classifier)?;
         // A file that is not there or not readable is reported where it is loaded.
         let arch = match self.arch.as_deref() {
             Some(name) => Some(name.parse()?),
