@@ -384,12 +384,12 @@ fn what_lets_no_gradient_through_is_named_before_training() {
     assert!(error.contains("expected scores that depend on the image"), "{error}");
 }
 
-/// Loads it, or says why not, in less than a second.
+/// Loads it, or says why not, in much less time than what it asks for would take.
 fn quickly(path: &Path) -> Result<Graph, String> {
     let started = Instant::now();
     let loaded = load(path, &Options::default()).map_err(|e| e.to_string());
     let seconds = started.elapsed().as_secs_f64();
-    assert!(seconds < 1.0, "{}: {seconds} s", path.display());
+    assert!(seconds < 5.0, "{}: {seconds} s", path.display());
     loaded
 }
 
@@ -575,4 +575,25 @@ fn a_parsed_file_tells_what_its_images_are_before_it_is_made_ready() {
     let model = Model::open(&place.write("net.onnx", &net), &Limits::DEFAULT).unwrap();
     assert_eq!((model.input_size(), model.takes_bytes()), ([Some(8), Some(9)], true));
     assert_eq!(model.metadata()["mean"], "none of ours");
+}
+
+#[cfg(unix)]
+#[test]
+fn data_beside_a_model_may_be_linked_with_it_and_from_nowhere_else() {
+    use std::os::unix::fs::symlink;
+    let place = Place::new();
+    let at = |name: &str| place.0.path().join(name);
+    std::fs::create_dir_all(at("cache/blobs")).unwrap();
+    std::fs::create_dir_all(at("cache/snapshot")).unwrap();
+    std::fs::create_dir(at("elsewhere")).unwrap();
+    let fixture = |name: &str| Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/onnx").join(name);
+    for (name, blob) in [("nhwc.onnx", "a1"), ("nhwc.data", "b2")] {
+        std::fs::copy(fixture(name), at("cache/blobs").join(blob)).unwrap();
+        symlink(format!("../blobs/{blob}"), at("cache/snapshot").join(name)).unwrap();
+    }
+    load(&at("cache/snapshot/nhwc.onnx"), &Options::default()).unwrap();
+    std::fs::copy(fixture("nhwc.onnx"), at("elsewhere/nhwc.onnx")).unwrap();
+    symlink("../cache/blobs/b2", at("elsewhere/nhwc.data")).unwrap();
+    let error = said(&at("elsewhere/nhwc.onnx"), &Options::default());
+    assert!(error.contains("`nhwc.data`, a link to what is not beside the model"), "{error}");
 }

@@ -62,10 +62,9 @@ fn about(
         metadata.insert("input_size".into(), format!("[3, {height}, {width}]"));
     }
     if bytes {
-        for key in ["mean", "std"] {
-            metadata.remove(key);
+        for (key, value) in [("range", "0..255"), ("mean", "0, 0, 0"), ("std", "1, 1, 1")] {
+            metadata.insert(key.into(), value.into());
         }
-        metadata.insert("range".into(), "0..255".into());
     }
     metadata
 }

@@ -169,8 +169,7 @@ impl Model {
             found,
         };
         let input = image_input(&self.graph, output).map_err(|found| format("one image input", found))?;
-        let folder = self.path.parent().unwrap_or(Path::new(""));
-        let ir = Ir::new(&self.graph, [&input.name, output], self.opset, folder, &options.limits, device)
+        let ir = Ir::new(&self.graph, [&input.name, output], self.opset, &self.path, &options.limits, device)
             .map_err(|found| format("a graph that can be run", found))?;
         let [batch, height, width] = input.sizes;
         let (layout, channels) = input.forms[0];
@@ -263,9 +262,8 @@ impl Inner {
 /// over.
 pub(super) fn weight_not_finite(path: &Path, limits: &Limits) -> Option<(String, f32)> {
     let model = Model::open(path, limits).ok()?;
-    let folder = path.parent().unwrap_or(Path::new(""));
     model.graph.initializer.iter().find_map(|t| {
-        let numbers = tensor::numbers(t, Some(folder)).ok()?;
+        let numbers = tensor::numbers(t, Some(path)).ok()?;
         let bad = numbers.floats.iter().copied().find(|v| !v.is_finite())?;
         Some((t.name.clone(), bad))
     })

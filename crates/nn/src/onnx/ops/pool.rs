@@ -76,7 +76,11 @@ impl Span {
     fn new(mut axis: Axis, size: usize, ceil: bool) -> Result<Self, String> {
         let declared = axis.after;
         if axis.before.max(axis.after) >= axis.kernel.max(axis.reach()) {
-            return Err(format!("padding of {} for windows of {} pixels", axis.before.max(axis.after), axis.reach()));
+            return Err(format!(
+                "padding of {} for windows of {} pixels",
+                axis.before.max(axis.after),
+                axis.reach()
+            ));
         }
         let mut count = axis.count(size)?;
         let total = size + axis.before + axis.after;
@@ -133,7 +137,9 @@ impl Op for Pool {
         };
         let y = y.reshape(&result)?;
         float(match self.kind {
-            Kind::Norm(p) => from_power(y.map(|y| y.mul_scalar(self.kernel.iter().product::<usize>() as f32)), p),
+            Kind::Norm(p) => {
+                from_power(y.map(|y| y.mul_scalar(self.kernel.iter().product::<usize>() as f32)), p)
+            }
             _ => y,
         })
     }
