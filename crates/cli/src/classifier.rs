@@ -8,11 +8,15 @@ use burn::tensor::Device;
 use clap::Subcommand;
 use dyntta_corrupt::Preset;
 use dyntta_data::preprocessing::{Given, Sources};
+use dyntta_files::{shown, shown_text};
 use dyntta_nn::onnx::{Info, Layout};
 use dyntta_nn::{Arch, weights};
 use dyntta_train::{Stop, load_classifier, metadata, usual, usual_name};
 use serde_json::{Value, json};
 
+use crate::claims::{self, Claims};
+use crate::message::line;
+use crate::out::{say, write};
 use crate::{eval, preprocessing, recipe, retrain};
 
 #[derive(clap::Args)]
@@ -47,11 +51,11 @@ struct InfoArgs {
     input: preprocessing::Args,
 }
 
-pub fn run(args: Args, stop: &Stop) -> Result<()> {
+pub fn run(args: Args, claims: Claims, stop: &Stop) -> Result<()> {
     match args.command {
         Command::Info(args) => info(&args),
-        Command::Train(args) => retrain::train(&args, stop),
-        Command::Eval(args) => eval::run(*args, stop),
+        Command::Train(args) => retrain::train(&args, claims, stop),
+        Command::Eval(args) => eval::run(*args, claims, stop),
     }
 }
 
@@ -94,20 +98,20 @@ fn info(args: &InfoArgs) -> Result<()> {
             "fits": size.as_ref().map_or_else(|e| json!(e.to_string()), |()| Value::Bool(true)),
             "onnx": graph.map(graph_json),
         });
-        println!("{out:#}");
+        write(format_args!("{}", claims::result("classifier info", &out)));
         return Ok(());
     }
-    println!("{}", path.display());
-    println!("  {arch}, {classes} classes");
+    say!("{}", shown(path));
+    say!("  {arch}, {classes} classes");
     if let Some(parameters) = parameters {
-        println!("  {parameters} numbers");
+        say!("  {parameters} numbers");
     }
     if let Some(info) = graph {
         print_graph(info);
     }
-    println!("  preprocessing {}; from {from}", input.describe());
+    say!("  preprocessing {}; from {}", line(&input.describe()), line(&from));
     if let Err(error) = size {
-        println!("  which does not fit: {error}; see --input-size");
+        say!("  which does not fit: {}; see --input-size", line(&error.to_string()));
     }
     Ok(())
 }
@@ -145,26 +149,28 @@ fn graph_json(info: &Info) -> Value {
 fn print_graph(info: &Info) {
     let any = |n: Option<usize>| n.map_or("any".to_owned(), |n| n.to_string());
     let Info { producer, opset, input, output, .. } = info;
-    println!("  ONNX, operator set {opset}, written by {producer}");
-    println!(
-        "  input `{input}`: {}, batch {}, height {}, width {}; output `{output}`",
+    say!("  ONNX, operator set {opset}, written by {}", shown_text(producer));
+    say!(
+        "  input `{}`: {}, batch {}, height {}, width {}; output `{}`",
+        shown_text(input),
         layout(info),
         any(info.batch),
         any(info.height),
-        any(info.width)
+        any(info.width),
+        shown_text(output)
     );
     let list = |counts: &std::collections::BTreeMap<String, usize>| {
-        counts.iter().map(|(name, n)| format!("{name} {n}")).collect::<Vec<_>>().join(", ")
+        counts.iter().map(|(name, n)| format!("{} {n}", shown_text(name))).collect::<Vec<_>>().join(", ")
     };
-    println!("  operators {}", list(&info.operators));
-    println!("  run as {}", list(&info.fused));
+    say!("  operators {}", list(&info.operators));
+    say!("  run as {}", list(&info.fused));
     if info.softmax_removed {
-        println!("  the softmax at its end is taken off: training wants what goes into it");
+        say!("  the softmax at its end is taken off: training wants what goes into it");
     }
     for note in &info.notes {
         println!("  {note}");
     }
     if info.one_by_one {
-        println!("  it works for its own batch size only: larger batches run in parts");
+        say!("  it works for its own batch size only: larger batches run in parts");
     }
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::ValueEnum;
 use dyntta_data::preprocessing::{Given, InputSize, ResizeRule};
-use dyntta_image::{ChannelOrder, Filter, ValueRange};
+use dyntta_image::{ChannelOrder, Exif, Filter, ValueRange};
 use dyntta_train::OnError;
 
 use crate::reading;
@@ -40,6 +40,7 @@ choice!(ResizeArg, ResizeRule, ResizeRule::ALL);
 choice!(FilterArg, Filter, Filter::ALL);
 choice!(ChannelsArg, ChannelOrder, ChannelOrder::ALL);
 choice!(RangeArg, ValueRange, ValueRange::ALL);
+choice!(ExifArg, Exif, Exif::ALL);
 
 #[derive(Clone, Copy, ValueEnum)]
 pub enum OnErrorArg {

@@ -1,4 +1,5 @@
 //! ONNX graphs against what ONNX Runtime (logits) and PyTorch (gradients) give for them; see `onnx/make_fixtures.py`.
+#![allow(clippy::disallowed_macros, reason = "a test prints")]
 
 use std::path::PathBuf;
 

@@ -30,7 +30,7 @@ pub use classifier::{
     CLASSIFIER, ClassifierSettings, ClassifierSummary, ResolvedClassifier, train_classifier,
     train_classifier_on,
 };
-pub use control::{Progress, Silent, Stop};
+pub use control::{Progress, Saving, Silent, Stop};
 pub use error::Error;
 pub use estimate::{Decisions, decide};
 pub use estimate_run::{EstimateSettings, estimate, read_off};

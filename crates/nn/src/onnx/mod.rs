@@ -53,7 +53,7 @@ use crate::ops::plain::to_nhwc;
 pub use input::Layout;
 pub use model::Model;
 
-/// The operator sets that are read. Those after 21 only add element types to the operators here.
+/// The operator sets that are read. The first is that of ONNX 1.2, since which tensors broadcast as numpy's do.
 const OPSETS: std::ops::RangeInclusive<i64> = 7..=25;
 
 /// Image sizes tried in turn where the file leaves the size open.

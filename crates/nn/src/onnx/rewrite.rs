@@ -190,12 +190,15 @@ fn fold_batch_norm(ir: &mut Ir, uses: &Uses) -> Option<()> {
             None => vec![0.0; channels],
             bias => ir.constant_float(bias)?.clone().values(),
         };
+        if before.len() != channels {
+            return None;
+        }
         let epsilon = node.attributes.float("epsilon").unwrap_or(1e-5);
         let factor: Vec<f32> = (0..channels).map(|c| scale[c] / (variance[c] + epsilon).sqrt()).collect();
         let each = shape[1..].iter().product::<usize>().max(1);
         let mut weights = weight.clone().values();
         weights.chunks_mut(each).zip(&factor).for_each(|(w, f)| w.iter_mut().for_each(|w| *w *= f));
-        let bias = (0..channels).map(|c| (before.get(c).unwrap_or(&0.0) - mean[c]) * factor[c] + shift[c]);
+        let bias = (0..channels).map(|c| (before[c] - mean[c]) * factor[c] + shift[c]);
         let device = weight.clone().data().device();
         let weight = Float::from_values(weights, &shape, &device).ok()?;
         let bias = Float::from_values(bias.collect(), &[channels], &device).ok()?;

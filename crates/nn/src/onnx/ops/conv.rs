@@ -273,6 +273,7 @@ impl Op for Transposed {
         if let Some(bias) = bias {
             y = Float::zip(y, Float::from_tensor(bias.reshape([1, cout, 1, 1])), |y, b| y + b)?;
         }
-        float(y.reshape(&[&[*n, cout][..], &cuts.iter().map(|c| c.1).collect::<Vec<_>>()].concat())?)
+        let result = [&[*n, cout][..], &cuts.iter().map(|c| c.1).collect::<Vec<_>>()].concat();
+        float(if rank == 2 { y } else { y.reshape(&result)? })
     }
 }

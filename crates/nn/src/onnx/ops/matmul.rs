@@ -111,6 +111,9 @@ impl Op for Linear {
         let bias = inputs.optional_float(2)?;
         let mut shape = x.shape();
         let [output, input] = weight.shape()[..] else { return Err("weights that are no matrix".into()) };
+        if let Some(bias) = bias.as_ref().filter(|b| b.shape() != [output]) {
+            return Err(format!("a bias of shape {:?} for {output} outputs", bias.shape()));
+        }
         let Some(last) = shape.last_mut().filter(|last| **last == input) else {
             return Err(format!("a product of {:?} with {input}x{output}", x.shape()));
         };

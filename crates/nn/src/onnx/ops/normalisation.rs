@@ -53,6 +53,9 @@ fn batch(node: &Node) -> Result<Box<dyn Op>, String> {
         return Err(format!("{what}: export the model in evaluation mode"));
     }
     let slope = node.attributes.float("dyntta.slope").unwrap_or(1.0);
+    if ![0.0, 1.0].contains(&slope) {
+        return Err(format!("dyntta.slope = {slope}"));
+    }
     let places = node.opset < 9 && node.attributes.int("spatial") == Some(0);
     boxed(Batch { epsilon: epsilon(node), slope, places })
 }

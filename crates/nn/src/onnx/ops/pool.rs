@@ -135,7 +135,8 @@ impl Op for Pool {
             }
             _ => return Err(format!("a tensor of shape {shape:?}")),
         };
-        let y = y.reshape(&result)?;
+        // Of two axes it has the shape, and may go on lying as the kernels have it.
+        let y = if size.len() == 2 { y } else { y.reshape(&result)? };
         float(match self.kind {
             Kind::Norm(p) => {
                 from_power(y.map(|y| y.mul_scalar(self.kernel.iter().product::<usize>() as f32)), p)
@@ -264,13 +265,13 @@ impl Op for Global {
         let pixels = size.iter().product();
         let x = if size.len() == 2 { x } else { x.reshape(&[*n, *c, 1, pixels])? };
         let y = match self {
-            Self::Average => ops::adaptive_avg_pool(x.nhwc()?, 1),
-            Self::Max => x.nhwc()?.max_dim(1).max_dim(2),
+            Self::Average => Float::from_nhwc(ops::adaptive_avg_pool(x.nhwc()?, 1)),
+            Self::Max => Float::from_nhwc(x.nhwc()?.max_dim(1).max_dim(2)),
             Self::Norm(p) => {
                 let sum = to_power(x, *p).nhwc()?.sum_dim(1).sum_dim(2);
-                return float(from_power(Float::from_nhwc(sum), *p).reshape(&result)?);
+                from_power(Float::from_nhwc(sum), *p)
             }
         };
-        float(Float::from_nhwc(y).reshape(&result)?)
+        float(if size.len() == 2 { y } else { y.reshape(&result)? })
     }
 }
