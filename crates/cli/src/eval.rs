@@ -12,8 +12,8 @@ use dyntta_nn::{Arch, Classifier, Normalisation};
 use dyntta_train::baselines::{self, Settings};
 use dyntta_train::report::{Column, eval_json, seen_note, table};
 use dyntta_train::{
-    Contender, Corrupted, Geometry, Plan, Setting, Stop, check_class_count, check_classes, compare, metadata,
-    named, normalisation, report_skipped, usual, usual_name,
+    Contender, Corrupted, Geometry, Plan, Setting, Stop, check_class_count, check_classes, class_names,
+    compare, metadata, named, normalisation, report_skipped, usual, usual_name,
 };
 use serde_json::json;
 
@@ -102,7 +102,9 @@ pub fn run(args: Args, stop: &Stop) -> Result<()> {
     // Which preset is the default depends on the architecture, and that on the weights.
     let mut classifier = Classifier::load(&args.classifier, arch, Normalisation::IMAGENET, &device)?;
     let preset = preset(&args, config.as_ref(), classifier.arch())?;
-    let (input, from) = resolve(&args, config.as_ref(), preset, &classifier)?;
+    let (mut input, from) = resolve(&args, config.as_ref(), preset, &classifier)?;
+    let trained_for = config.as_ref().map(|c| c.classifier.classes.as_slice());
+    input.classes = class_names(input.classes.as_deref(), trained_for)?;
     classifier.check_size(input.fit.size.height, input.fit.size.width)?;
     classifier = classifier.with_normalisation(normalisation(&input));
     let geometry = Geometry { preset, fit: input.fit };
@@ -119,14 +121,6 @@ pub fn run(args: Args, stop: &Stop) -> Result<()> {
         progress.message(&message);
     }
     let plan = plan(&args, geometry, &input, &classifier, &skipped)?;
-    if let (Some(config), Some(data)) = (&config, &plan.clean)
-        && config.classifier.classes != data.classes
-    {
-        progress.message(&format!(
-            "note: the enhancer was trained on the classes {:?}, these are {:?}",
-            config.classifier.classes, data.classes
-        ));
-    }
     let name = config.as_ref().map_or("urie".to_owned(), |c| c.method.to_string());
     let name = format!("with {name}");
     let mut contenders = vec![("alone", Contender::Alone)];
