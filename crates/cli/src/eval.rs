@@ -14,8 +14,8 @@ use dyntta_nn::{Arch, Classifier, Normalisation};
 use dyntta_train::baselines::{self, Settings};
 use dyntta_train::report::{Column, eval_json, seen_note, table};
 use dyntta_train::{
-    Contender, Corrupted, Geometry, Plan, Setting, Stop, check_class_count, check_classes, compare,
-    load_classifier, metadata, named, normalisation, report_skipped, usual, usual_name,
+    Contender, Corrupted, Geometry, Plan, Setting, Stop, check_class_count, check_classes, class_names,
+    compare, load_classifier, metadata, named, normalisation, report_skipped, usual, usual_name,
 };
 use serde_json::json;
 
@@ -118,15 +118,18 @@ pub fn run(args: Args, mut claims: Claims, stop: &Stop) -> Result<()> {
     };
     let arch = args.arch.as_deref().map(str::parse::<Arch>).transpose()?;
     // Which preset is the default depends on the architecture, and that on the weights.
+    let trained_for = config.as_ref().map(|c| c.classifier.classes.as_slice());
     let resolve = |arch: Arch, metadata: BTreeMap<String, String>| -> Result<_> {
         let preset = preset(&args, config.as_ref(), arch)?;
-        Ok((preset, resolve(&args, config.as_ref(), preset, arch, metadata)?))
+        let (mut input, from) = resolve(&args, config.as_ref(), preset, arch, metadata)?;
+        input.classes = class_names(input.classes.as_deref(), trained_for)?;
+        Ok((preset, input, from))
     };
     let options = args.input.reading.options();
     let mut classifier = load_classifier(&args.classifier, arch, options, &device, |arch, metadata| {
-        Ok::<_, anyhow::Error>(resolve(arch, metadata)?.1.0)
+        Ok::<_, anyhow::Error>(resolve(arch, metadata)?.1)
     })?;
-    let (preset, (input, from)) = resolve(classifier.arch(), metadata(classifier.graph()))?;
+    let (preset, input, from) = resolve(classifier.arch(), metadata(classifier.graph()))?;
     classifier.check_size(input.fit.size.height, input.fit.size.width)?;
     classifier = classifier.with_normalisation(normalisation(&input));
     let geometry = Geometry { preset, fit: input.fit };
@@ -154,14 +157,6 @@ pub fn run(args: Args, mut claims: Claims, stop: &Stop) -> Result<()> {
         progress.message(&message);
     }
     let plan = plan(&args, geometry, &input, &classifier, &skipped)?;
-    if let (Some(config), Some(data)) = (&config, &plan.clean)
-        && config.classifier.classes != data.classes
-    {
-        progress.message(&format!(
-            "note: the enhancer was trained on the classes {:?}, these are {:?}",
-            config.classifier.classes, data.classes
-        ));
-    }
     let name = config.as_ref().map_or("urie".to_owned(), |c| c.method.to_string());
     let name = format!("with {name}");
     let mut contenders = vec![("alone", Contender::Alone)];

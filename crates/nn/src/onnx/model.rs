@@ -11,7 +11,7 @@ use prost::Message;
 use super::gradient::{self, Flow};
 use super::input::{Elements, ImageInput, bytes_as_floats, image_input};
 use super::ir::Ir;
-use super::output::candidates;
+use super::output::{candidates, may_score};
 use super::plan::Plan;
 use super::work::Budget;
 use super::{
@@ -85,6 +85,11 @@ impl Model {
     /// Whether it takes whole numbers from 0 to 255; see [`Info::bytes`].
     pub fn takes_bytes(&self) -> bool {
         self.input().is_some_and(|i| i.elements == Elements::Bytes)
+    }
+
+    /// Whether an output may hold scores of so many classes, as far as the file says.
+    pub fn may_score(&self, classes: usize) -> bool {
+        may_score(&self.graph, classes)
     }
 
     fn input(&self) -> Option<ImageInput> {
