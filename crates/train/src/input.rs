@@ -5,7 +5,6 @@ use std::path::Path;
 
 use burn::tensor::Device;
 use dyntta_corrupt::Preset;
-use dyntta_data::preprocessing::Given;
 use dyntta_data::{Dataset, Preprocessing, Skipped};
 use dyntta_nn::zoo::Input;
 use dyntta_nn::{Arch, Classifier, Normalisation, onnx};
@@ -60,14 +59,11 @@ fn about(
 ) -> BTreeMap<String, String> {
     let mut metadata = metadata.clone();
     // Another program's list of names may be about something else. Keys with `dyntta.` before them are meant.
-    metadata.retain(|key, text| {
-        let alone = BTreeMap::from([(key.clone(), text.clone())]);
-        let names = match key.as_str() {
-            "classes" | "label_names" => Given::from_metadata("", &alone).ok().and_then(|(g, _)| g.classes),
-            _ => None,
-        };
-        names.is_none_or(|names| scores(names.len()))
-    });
+    let count = |text: &str| {
+        serde_json::from_str::<Vec<String>>(text)
+            .map_or_else(|_| text.split(',').count(), |names| names.len())
+    };
+    metadata.retain(|key, text| !matches!(key.as_str(), "classes" | "label_names") || scores(count(text)));
     if let [Some(height), Some(width)] = size {
         // Another program's key may be about something else: the graph takes this size.
         metadata.insert("input_size".into(), format!("[3, {height}, {width}]"));
