@@ -80,12 +80,14 @@ pub fn estimate(
         Some(_) => None,
         None => Some(Pair::find(&train, epochs, &settings.runs)?),
     };
-    let classifier = Classifier::load(
+    let classifier = Classifier::load_with(
         &resolved.classifier,
         resolved.arch,
         normalisation(&resolved.preprocessing),
+        &resolved.options,
         &device,
     )?;
+    classifier.notes().iter().for_each(|note| progress.message(note));
     let size = resolved.geometry.fit.size;
     classifier.check_size(size.height, size.width)?;
     let skipped = Skipped::default();

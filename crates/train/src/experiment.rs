@@ -185,10 +185,7 @@ pub fn experiment(
         "classes": train.classes,
         "data": train.digest()?,
         "test": test.digest()?,
-        "classifier": match classifier.network() {
-            Some(net) => identity::weights(net),
-            None => identity::file(&settings.classifier)?,
-        },
+        "classifier": identity::classifier(&classifier, &settings.classifier)?,
     });
     let _lock = begin(settings, folder, before, identity, progress)?;
     let run = Experiment {

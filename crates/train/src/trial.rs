@@ -24,7 +24,7 @@ pub(crate) struct Shape {
 /// running statistics move. `name` is the classifier's file.
 ///
 /// # Errors
-/// [`Error::BrokenClassifier`], [`Error::NoGradient`], and [`Error::Setting`] for batches larger than any reader's bounds.
+/// [`Error::BrokenClassifier`], [`Error::NoGradient`], those of an ONNX graph, and [`Error::Setting`] for batches larger than any reader's bounds.
 pub(crate) fn step(
     enhancer: &Enhancer,
     classifier: &Classifier,
@@ -34,8 +34,10 @@ pub(crate) fn step(
 ) -> Result<(), Error> {
     check_batch(shape)?;
     check_weights(classifier)?;
+    // An ONNX graph knows better what lets no gradient through.
+    classifier.check_training(shape.n, shape.height, shape.width)?;
     gradient(classifier, name, shape, device)?;
-    let scores = classifier.forward(enhancer.forward(noise(shape, device), Mode::Train));
+    let scores = classifier.try_forward(enhancer.forward(noise(shape, device), Mode::Train))?;
     let labels = Tensor::<1, Int>::from_data(TensorData::new(vec![0i32; shape.n], [shape.n]), device);
     let loss = cross_entropy(scores, labels, 0.0);
     if !loss.is_tracked() {
@@ -60,7 +62,7 @@ pub(crate) fn check_batch(Shape { n, height, width }: Shape) -> Result<(), Error
 fn gradient(classifier: &Classifier, name: &Path, shape: Shape, device: &Device) -> Result<(), Error> {
     let few = Shape { n: shape.n.min(2), ..shape };
     let images = noise(few, device).require_grad();
-    let scores = classifier.forward(images.clone());
+    let scores = classifier.try_forward(images.clone())?;
     if predictions(scores.clone().without_autodiff()).is_err() {
         // Numbers for real images are still possible where black gives them.
         return check_black(classifier, shape.height, shape.width, &device.clone().without_autodiff());
