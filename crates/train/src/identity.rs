@@ -107,7 +107,7 @@ pub(crate) fn compare(then: &str, now: &str) -> Result<Vec<String>, String> {
     let none = Value::Null;
     let (mut unchecked, mut lines) = (Vec::new(), Vec::new());
     let renamed =
-        matches!((&then.get("classes"), &now.get("classes")), (Some(a), Some(b)) if a.is_array() && a != b);
+        matches!((then.get("classes"), now.get("classes")), (Some(a), Some(b)) if a.is_array() && a != b);
     for key in then.keys().chain(now.keys().filter(|k| !then.contains_key(*k))) {
         let (a, b) = (then.get(key).unwrap_or(&none), now.get(key).unwrap_or(&none));
         if same(a, b) || key == VERSION {
