@@ -118,18 +118,15 @@ pub fn run(args: Args, mut claims: Claims, stop: &Stop) -> Result<()> {
     };
     let arch = args.arch.as_deref().map(str::parse::<Arch>).transpose()?;
     // Which preset is the default depends on the architecture, and that on the weights.
-    let trained_for = config.as_ref().map(|c| c.classifier.classes.as_slice());
     let resolve = |arch: Arch, metadata: BTreeMap<String, String>| -> Result<_> {
         let preset = preset(&args, config.as_ref(), arch)?;
-        let (mut input, from) = resolve(&args, config.as_ref(), preset, arch, metadata)?;
-        input.classes = class_names(input.classes.as_deref(), trained_for)?;
-        Ok((preset, input, from))
+        Ok((preset, resolve(&args, config.as_ref(), preset, arch, metadata)?))
     };
     let options = args.input.reading.options();
     let mut classifier = load_classifier(&args.classifier, arch, options, &device, |arch, metadata| {
-        Ok::<_, anyhow::Error>(resolve(arch, metadata)?.1)
+        Ok::<_, anyhow::Error>(resolve(arch, metadata)?.1.0)
     })?;
-    let (preset, input, from) = resolve(classifier.arch(), metadata(classifier.graph()))?;
+    let (preset, (input, from)) = resolve(classifier.arch(), metadata(classifier.graph()))?;
     classifier.check_size(input.fit.size.height, input.fit.size.width)?;
     classifier = classifier.with_normalisation(normalisation(&input));
     let geometry = Geometry { preset, fit: input.fit };
@@ -256,7 +253,10 @@ fn resolve(
         default: usual(preset, arch),
         default_name: &usual_name(preset, arch),
     };
-    Ok(sources.resolve()?)
+    let (mut input, from) = sources.resolve()?;
+    let trained_for = config.map(|c| c.classifier.classes.as_slice());
+    input.classes = class_names(input.classes.as_deref(), trained_for)?;
+    Ok((input, from))
 }
 
 fn severities(args: &Args) -> Result<Option<Vec<Severity>>> {

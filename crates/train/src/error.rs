@@ -62,7 +62,7 @@ pub enum Error {
         /// Names where they are known.
         listing: String,
     },
-    /// The names of a classifier's outputs are told twice, and not alike.
+    /// Class names are told twice, and not alike.
     #[error(
         "{first} names {} classes, {second} {}: {}",
         expected.len(),

@@ -179,7 +179,7 @@ pub fn evaluate(
 /// at the start.
 ///
 /// # Errors
-/// An unreadable image, scores that are not finite ([`Error::Scores`], [`Error::BrokenClassifier`]), a baseline that cannot run
+/// An unreadable image, sets whose class names differ, scores that are not finite ([`Error::Scores`], [`Error::BrokenClassifier`]), a baseline that cannot run
 /// with the classifier, or a request to stop.
 pub fn compare(
     classifier: &Classifier,
@@ -191,6 +191,7 @@ pub fn compare(
     progress: &mut dyn Progress,
 ) -> Result<Evaluation, Error> {
     check_weights(classifier)?;
+    check_names(&plan)?;
     let geometry = plan.geometry;
     let (cells, seed) = cells(plan.clean, plan.corrupted);
     let batch_size = plan.batch_size.max(1);
@@ -257,6 +258,24 @@ pub fn compare(
     progress.end("");
     let scores = hits.iter().map(|row| collect(&cells, row)).collect();
     Ok(Evaluation { scores, images: done, seconds })
+}
+
+/// Checks that the sets of a plan number their classes alike.
+fn check_names(plan: &Plan) -> Result<(), Error> {
+    let (Some(clean), Some(corrupted)) = (&plan.clean, &plan.corrupted) else { return Ok(()) };
+    let found = match corrupted {
+        Corrupted::Suite { base, .. } => &base.classes[..],
+        Corrupted::Set(set) => set.classes(),
+    };
+    if found == clean.classes {
+        return Ok(());
+    }
+    Err(Error::ClassNames {
+        first: clean.name().to_owned(),
+        second: "the corrupted set".to_owned(),
+        expected: clean.classes.clone(),
+        found: found.to_vec(),
+    })
 }
 
 /// How many images there are, where they are not listed yet by the first part of theirs.

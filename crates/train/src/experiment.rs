@@ -31,6 +31,7 @@ use crate::recipe::Recipe;
 use crate::run::TrainSettings;
 use crate::scores::count_hits;
 use crate::setting::{Setting, shifted};
+use crate::settings;
 pub use report::ExperimentReport;
 use report::report;
 
@@ -153,6 +154,7 @@ pub fn experiment(
             return Err(Error::setting(key, format!("a number from 1 to {}", Recipe::MAX_EPOCHS), epochs));
         }
     }
+    settings::to_json(settings)?;
     let before = before(settings, folder)?;
     let resolved = base(settings, 0).resolve()?;
     let device = Device::flex();
@@ -185,10 +187,7 @@ pub fn experiment(
         "classes": train.classes,
         "data": train.digest()?,
         "test": test.digest()?,
-        "classifier": match classifier.network() {
-            Some(net) => identity::weights(net),
-            None => identity::file(&settings.classifier)?,
-        },
+        "classifier": identity::classifier(&classifier, &settings.classifier)?,
     });
     let _lock = begin(settings, folder, before, identity, progress)?;
     let run = Experiment {
@@ -291,7 +290,7 @@ fn begin(
         check_same(folder, &before.to_string(), &inputs.to_string(), progress)?;
     }
     remove_leftovers(folder);
-    let mut value = serde_json::to_value(settings).expect("plain data");
+    let mut value: Value = serde_json::from_str(&settings::to_json(settings)?).unwrap_or_default();
     value[INPUTS] = inputs;
     let json = serde_json::to_string_pretty(&value).expect("plain data") + "\n";
     write_atomic(folder.join(FILE), json.as_bytes())?;
@@ -302,7 +301,7 @@ fn begin(
 fn read_scores(path: &Path) -> Result<DomainScores, Error> {
     match std::fs::symlink_metadata(path) {
         Err(e) if is_absent(&e) => Ok(DomainScores::default()),
-        _ => crate::settings::read_json(path),
+        _ => settings::read_json(path),
     }
 }
 

@@ -69,6 +69,8 @@ impl Place {
         weights: &'static str,
         worker: &'static str,
     ) -> Result<Self, Error> {
+        // Before anything is made there.
+        settings::to_json(settings)?;
         let mut place =
             Self { folder: folder.to_owned(), at: At::Nothing, start, weights, worker, lock: None };
         place.at = place.look(settings)?;
@@ -97,8 +99,7 @@ impl Place {
         }
         remove_leftovers(folder);
         if matches!(self.at, At::Nothing | At::Begun) {
-            let json = serde_json::to_string_pretty(settings).expect("plain data");
-            write_atomic(folder.join(SETTINGS), json.as_bytes())?;
+            write_atomic(folder.join(SETTINGS), settings::to_json(settings)?.as_bytes())?;
         }
         Ok(())
     }
@@ -158,8 +159,8 @@ impl Place {
         }
         if self.start == Start::Either {
             // As it would stand in the file: a number may be another in memory.
-            let text = serde_json::to_string(settings).expect("plain data");
-            let others = others(&before, &serde_json::from_str(&text).expect("JSON that was just written"));
+            let now: Value = serde_json::from_str(&settings::to_json(settings)?).unwrap_or_default();
+            let others = others(&before, &now);
             if !others.is_empty() {
                 return Err(foreign(format!("{SETTINGS} has another {}", others.join(", "))));
             }

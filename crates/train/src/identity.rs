@@ -6,7 +6,8 @@ use std::path::Path;
 
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::Tensor;
-use dyntta_files::{open, shown_text};
+use dyntta_files::{Limits, open, shown_text};
+use dyntta_nn::{Classifier, onnx};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
@@ -29,7 +30,7 @@ fn hex(hash: Sha256) -> String {
 ///
 /// # Errors
 /// If it cannot be read.
-pub(crate) fn file(path: &Path) -> Result<String, Error> {
+fn file(path: &Path) -> Result<String, Error> {
     let mut file = open(path)?;
     let mut hash = Sha256::new();
     let mut buffer = vec![0; 1 << 16];
@@ -39,6 +40,23 @@ pub(crate) fn file(path: &Path) -> Result<String, Error> {
             n => hash.update(&buffer[..n]),
         }
     }
+}
+
+/// The digest of a classifier: its weights, whatever file they came from; of a graph the contents of its file at `path` and of
+/// those beside it with its weights.
+///
+/// # Errors
+/// If one of them cannot be read.
+pub(crate) fn classifier(classifier: &Classifier, path: &Path) -> Result<String, Error> {
+    if let Some(net) = classifier.network() {
+        return Ok(weights(net));
+    }
+    let files = onnx::Model::open(path, &Limits::DEFAULT)?.files();
+    let digests = files.iter().map(|path| file(path)).collect::<Result<Vec<_>, _>>()?;
+    Ok(match &digests[..] {
+        [one] => one.clone(),
+        several => hex(Sha256::new_with_prefix(several.concat())),
+    })
 }
 
 /// [`file`], or [`UNKNOWN`] if a run goes on that needs the file no more and it is gone.
@@ -89,7 +107,7 @@ pub(crate) fn compare(then: &str, now: &str) -> Result<Vec<String>, String> {
     let none = Value::Null;
     let (mut unchecked, mut lines) = (Vec::new(), Vec::new());
     let renamed =
-        matches!((&then.get("classes"), &now.get("classes")), (Some(a), Some(b)) if a.is_array() && a != b);
+        matches!((then.get("classes"), now.get("classes")), (Some(a), Some(b)) if a.is_array() && a != b);
     for key in then.keys().chain(now.keys().filter(|k| !then.contains_key(*k))) {
         let (a, b) = (then.get(key).unwrap_or(&none), now.get(key).unwrap_or(&none));
         if same(a, b) || key == VERSION {

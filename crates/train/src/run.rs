@@ -340,10 +340,9 @@ impl Resolved {
             "images": data.len(),
             "classes": data.classes.len(),
             "arch": classifier.arch().to_string(),
-            "classifier": match classifier.network() {
-                Some(net) => identity::weights(net),
-                None => identity::file(&self.classifier)?,
-            },
+            "output": self.options.output,
+            "scores": self.options.scores,
+            "classifier": identity::classifier(classifier, &self.classifier)?,
             "bank": self.bank,
             "control-size": self.control_size,
             "urie": weights(&self.urie)?,

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use dyntta_files::{Limits, read_text, shown_text};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::Error;
@@ -67,6 +68,15 @@ pub(crate) fn read_run<T: DeserializeOwned>(folder: &Path) -> Result<T, Error> {
         return Err(refused(folder, format!("there is no run in this folder (no {SETTINGS})")));
     }
     read_json(&path)
+}
+
+/// The text of settings as a run keeps them.
+///
+/// # Errors
+/// If a path is no text: it could not be read back.
+pub(crate) fn to_json(settings: &impl Serialize) -> Result<String, Error> {
+    serde_json::to_string_pretty(settings)
+        .map_err(|e| Error::setting("settings", "paths that are UTF-8 text, since a run keeps them", e))
 }
 
 /// Reads a JSON file.

@@ -24,7 +24,7 @@ pub(crate) struct Shape {
 /// running statistics move. `name` is the classifier's file.
 ///
 /// # Errors
-/// [`Error::BrokenClassifier`], [`Error::NoGradient`], and [`Error::Setting`] for batches larger than any reader's bounds.
+/// [`Error::BrokenClassifier`], [`Error::NoGradient`], those of an ONNX graph, and [`Error::Setting`] for batches larger than any reader's bounds.
 pub(crate) fn step(
     enhancer: &Enhancer,
     classifier: &Classifier,
@@ -34,12 +34,14 @@ pub(crate) fn step(
 ) -> Result<(), Error> {
     check_batch(shape)?;
     check_weights(classifier)?;
+    // An ONNX graph knows better what lets no gradient through.
+    classifier.check_training(shape.n, shape.height, shape.width)?;
     gradient(classifier, name, shape, device)?;
     let scores = classifier.forward(enhancer.forward(noise(shape, device), Mode::Train))?;
     let labels = Tensor::<1, Int>::from_data(TensorData::new(vec![0i32; shape.n], [shape.n]), device);
     let loss = cross_entropy(scores, labels, 0.0);
     if !loss.is_tracked() {
-        return Err(no_gradient(classifier, name, shape));
+        return Err(no_gradient(name));
     }
     drop(GradientsParams::from_grads(loss.backward(), enhancer));
     Ok(())
@@ -66,7 +68,7 @@ fn gradient(classifier: &Classifier, name: &Path, shape: Shape, device: &Device)
         return check_black(classifier, shape.height, shape.width, &device.clone().without_autodiff());
     }
     if !scores.is_tracked() {
-        return Err(no_gradient(classifier, name, shape));
+        return Err(no_gradient(name));
     }
     // Not the loss: that of a classifier that is sure has no gradient.
     let [n, classes] = scores.dims();
@@ -77,17 +79,13 @@ fn gradient(classifier: &Classifier, name: &Path, shape: Shape, device: &Device)
     let gradient =
         images.grad(&gradients).map(|g| g.into_data().try_to_vec::<f32>().expect("gradients are f32"));
     if gradient.is_none_or(|g| g.iter().all(|&v| v == 0.0)) {
-        return Err(no_gradient(classifier, name, shape));
+        return Err(no_gradient(name));
     }
     Ok(())
 }
 
-/// Of an ONNX graph, with the nodes that let none through.
-fn no_gradient(classifier: &Classifier, name: &Path, Shape { n, height, width }: Shape) -> Error {
-    match classifier.check_training(n.min(2), height, width) {
-        Err(error) => error.into(),
-        Ok(()) => Error::NoGradient { classifier: shown(name).to_string() },
-    }
+fn no_gradient(name: &Path) -> Error {
+    Error::NoGradient { classifier: shown(name).to_string() }
 }
 
 /// Images of independent values.

@@ -11,7 +11,7 @@ use dyntta_nn::{Classifier, Normalisation};
 use dyntta_train::baselines::{Settings, named};
 use dyntta_train::experiment::{ExperimentSettings, experiment};
 use dyntta_train::{
-    ClassifierSettings, Contender, Geometry, METRICS, Plan, SETTINGS, Silent, Stop, TrainSettings,
+    ClassifierSettings, Contender, Corrupted, Geometry, METRICS, Plan, SETTINGS, Silent, Stop, TrainSettings,
     class_names, compare, estimate, evaluate, train_classifier, train_enhancer,
 };
 
@@ -126,6 +126,21 @@ fn clean_images_and_test_images_are_matched_by_class_names() {
     let found = evaluate(&classifier, &[None], plan, &Device::flex(), &Stop::default(), &mut Silent).unwrap();
     let alone = json["accuracy"]["shifted"]["alone"]["clean"]["mean"].as_f64().unwrap();
     assert_eq!(alone, found.scores[0].clean.unwrap().accuracy());
+}
+
+#[test]
+fn the_sets_of_an_evaluation_number_their_classes_alike() {
+    let place = Place::new();
+    let data = open(&place.at("data"));
+    let base = data.clone().with_classes(&["c2", "c1", "c0"].map(Into::into)).unwrap();
+    let corruptions = dyntta_corrupt::suite("fog").unwrap();
+    let severities = vec![dyntta_corrupt::Severity::ALL[0]];
+    let plan =
+        Plan { corrupted: Some(Corrupted::Suite { base, corruptions, severities, seed: 0 }), ..plan(data) };
+    let classifier = classifier(&weights::read(&place.at("net.safetensors")).unwrap(), &place);
+    let result = evaluate(&classifier, &[None], plan, &Device::flex(), &Stop::default(), &mut Silent);
+    let error = result.err().unwrap().to_string();
+    assert!(error.contains("\"c0\" and \"c2\""), "{error}");
 }
 
 #[test]
@@ -250,6 +265,15 @@ fn settings_are_bounded_wherever_they_come_from() {
     for (key, settings) in cases {
         let error = refused(&place, &settings);
         assert!(error.contains(&format!("`{key}`")), "{key}: {error}");
+    }
+    #[cfg(unix)]
+    {
+        use std::os::unix::ffi::OsStrExt;
+        let data = place.0.path().join(std::ffi::OsStr::from_bytes(b"d\xff"));
+        fs::rename(place.at("data"), &data).unwrap();
+        let error = refused(&place, &TrainSettings { data: Some(data.clone()), ..enhancer(&place) });
+        assert!(error.contains("UTF-8"), "{error}");
+        fs::rename(&data, place.at("data")).unwrap();
     }
     let mut settings = place.estimation("runs");
     settings.train.limit = Some(3);

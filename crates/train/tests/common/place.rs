@@ -14,7 +14,7 @@ use dyntta_train::{
 };
 
 /// A folder with pictures of three classes and weights of a small classifier.
-pub struct Place(tempfile::TempDir);
+pub struct Place(pub tempfile::TempDir);
 
 impl Place {
     pub fn new() -> Self {

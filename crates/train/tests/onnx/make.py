@@ -58,7 +58,7 @@ write(
         ("Mul", ["rows", "factor"], ["large"], {}),
         ("Exp", ["large"], ["scores"], {}),
     ],
-    [numpy_helper.from_array(np.float32(300), "factor")],
+    [numpy_helper.from_array(np.float32(120), "factor")],
 )
 write(
     "fixed",
