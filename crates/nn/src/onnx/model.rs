@@ -272,13 +272,23 @@ impl Inner {
     }
 }
 
-/// The first weight of a file that holds a value which is not finite, and the value. Weights that cannot be read are passed
-/// over.
+/// The first weight of a file that holds what is no number or, without one, an infinity; and that value. Weights that cannot be
+/// read are passed over.
 pub(super) fn weight_not_finite(path: &Path, limits: &Limits) -> Option<(String, f32)> {
     let model = Model::open(path, limits).ok()?;
-    model.graph.initializer.iter().find_map(|t| {
-        let numbers = tensor::numbers(t, Some(path)).ok()?;
-        let bad = numbers.floats.iter().copied().find(|v| !v.is_finite())?;
-        Some((t.name.clone(), bad))
-    })
+    let of_nodes = model.graph.node.iter().filter(|n| n.op_type == "Constant").filter_map(|node| {
+        let tensor = node.attribute.iter().find_map(|a| a.t.as_ref())?;
+        Some((node.output.first()?, tensor))
+    });
+    let mut infinite = None;
+    for (name, tensor) in model.graph.initializer.iter().map(|t| (&t.name, t)).chain(of_nodes) {
+        let Ok(numbers) = tensor::numbers(tensor, Some(path)) else { continue };
+        if numbers.floats.iter().any(|v| v.is_nan()) {
+            return Some((name.clone(), f32::NAN));
+        }
+        // Masks hold infinities for good: they are to blame if nothing else is.
+        let found = numbers.floats.into_iter().find(|v| v.is_infinite());
+        infinite = infinite.or(found.map(|value| (name.clone(), value)));
+    }
+    infinite
 }
