@@ -297,12 +297,15 @@ fn what_is_read_beside_a_network_is_no_output() {
     ];
     let error = run(&line);
     assert!(error.contains("--out would be written over --classifier"), "{error}");
-    fs::write(at("list.csv"), format!("path,label\n{},cat\n", at("photo.jpg"))).unwrap();
-    fs::write(at("photo.jpg"), "pixels").unwrap();
+    // Wherever the images of a list lie.
+    fs::create_dir(at("far")).unwrap();
+    let photo = at("far/photo.jpg");
+    fs::write(&photo, "pixels").unwrap();
+    fs::write(at("list.csv"), format!("path,label\n{photo},cat\n")).unwrap();
     let list = at("list.csv");
-    let line =
-        ["dyntta", "eval", "--classifier", &net, "--clean", &list, "--overwrite", "--json", &at("photo.jpg")];
-    assert!(run(&line).contains("would be written over an image of --clean"));
+    let line = ["dyntta", "eval", "--classifier", &net, "--clean", &list, "--overwrite", "--json", &photo];
+    let error = run(&line);
+    assert!(error.contains("would be written over an image of --clean"), "{error}");
 }
 
 #[test]
