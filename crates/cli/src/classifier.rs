@@ -1,5 +1,6 @@
 //! `dyntta classifier`.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use anyhow::Result;
@@ -9,8 +10,8 @@ use dyntta_corrupt::Preset;
 use dyntta_data::preprocessing::{Given, Sources};
 use dyntta_files::{shown, shown_text};
 use dyntta_nn::onnx::{Info, Layout};
-use dyntta_nn::{Arch, Classifier, Normalisation, weights};
-use dyntta_train::{Stop, metadata, usual, usual_name};
+use dyntta_nn::{Arch, weights};
+use dyntta_train::{Stop, load_classifier, metadata, usual, usual_name};
 use serde_json::{Value, json};
 
 use crate::claims::{self, Claims};
@@ -61,19 +62,25 @@ pub fn run(args: Args, claims: Claims, stop: &Stop) -> Result<()> {
 fn info(args: &InfoArgs) -> Result<()> {
     let path = &args.classifier;
     let arch = args.arch.as_deref().map(str::parse::<Arch>).transpose()?;
-    let classifier = Classifier::load(path, arch, Normalisation::IMAGENET, &Device::flex())?;
-    let (arch, classes) = (classifier.arch(), classifier.classes());
-    let preset = if matches!(arch, Arch::CifarResNet(_)) { Preset::Cifar } else { Preset::Imagenet };
-    let sources = Sources {
-        flags: args.input.given(),
-        file: args.input.preprocessing.as_deref(),
-        weights: path,
-        metadata: metadata(classifier.graph()),
-        trained: Given::default(),
-        default: usual(preset, Some(arch)),
-        default_name: &usual_name(preset, Some(arch)),
+    let resolve = |arch: Arch, metadata: BTreeMap<String, String>| {
+        let preset = if matches!(arch, Arch::CifarResNet(_)) { Preset::Cifar } else { Preset::Imagenet };
+        let sources = Sources {
+            flags: args.input.given(),
+            file: args.input.preprocessing.as_deref(),
+            weights: path,
+            metadata,
+            trained: Given::default(),
+            default: usual(preset, Some(arch)),
+            default_name: &usual_name(preset, Some(arch)),
+        };
+        sources.resolve()
     };
-    let (input, from) = sources.resolve()?;
+    let options = args.input.reading.options();
+    let classifier = load_classifier(path, arch, options, &Device::flex(), |arch, metadata| {
+        Ok::<_, anyhow::Error>(resolve(arch, metadata)?.0)
+    })?;
+    let (arch, classes) = (classifier.arch(), classifier.classes());
+    let (input, from) = resolve(arch, metadata(classifier.graph()))?;
     let size = classifier.check_size(input.fit.size.height, input.fit.size.width);
     let graph = classifier.graph().map(|graph| graph.info());
     let parameters = match graph {
@@ -122,14 +129,19 @@ fn graph_json(info: &Info) -> Value {
         "opset": info.opset,
         "input": info.input,
         "layout": layout(info),
+        "channels": info.channels,
+        "bytes": info.bytes,
         "batch": info.batch,
         "height": info.height,
         "width": info.width,
         "output": info.output,
+        "outputs": info.outputs,
+        "scores": info.scores.name(),
         "operators": info.operators,
         "run_as": info.fused,
         "softmax_removed": info.softmax_removed,
         "one_by_one": info.one_by_one,
+        "notes": info.notes,
         "metadata": info.metadata,
     })
 }
@@ -154,6 +166,9 @@ fn print_graph(info: &Info) {
     say!("  run as {}", list(&info.fused));
     if info.softmax_removed {
         say!("  the softmax at its end is taken off: training wants what goes into it");
+    }
+    for note in &info.notes {
+        println!("  {note}");
     }
     if info.one_by_one {
         say!("  it works for its own batch size only: larger batches run in parts");

@@ -131,6 +131,8 @@ pub fn run(args: &Args, claims: Claims, stop: &Stop) -> Result<()> {
             data: args.data.clone().or(args.corrupted.clone()),
             classifier: Some(args.classifier.clone()),
             arch: args.arch.clone(),
+            output: args.input.reading.output.clone(),
+            scores: args.input.reading.scores(),
             setting: Some(args.setting),
             preset: args.preset.clone(),
             limit: args.limit,

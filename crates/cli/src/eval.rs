@@ -1,5 +1,6 @@
 //! `dyntta eval`.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
@@ -13,8 +14,8 @@ use dyntta_nn::{Arch, Classifier, Normalisation};
 use dyntta_train::baselines::{self, Settings};
 use dyntta_train::report::{Column, eval_json, seen_note, table};
 use dyntta_train::{
-    Contender, Corrupted, Geometry, Plan, Setting, Stop, check_class_count, check_classes, compare, metadata,
-    named, normalisation, report_skipped, usual, usual_name,
+    Contender, Corrupted, Geometry, Plan, Setting, Stop, check_class_count, check_classes, compare,
+    load_classifier, metadata, named, normalisation, report_skipped, usual, usual_name,
 };
 use serde_json::json;
 
@@ -117,9 +118,15 @@ pub fn run(args: Args, mut claims: Claims, stop: &Stop) -> Result<()> {
     };
     let arch = args.arch.as_deref().map(str::parse::<Arch>).transpose()?;
     // Which preset is the default depends on the architecture, and that on the weights.
-    let mut classifier = Classifier::load(&args.classifier, arch, Normalisation::IMAGENET, &device)?;
-    let preset = preset(&args, config.as_ref(), classifier.arch())?;
-    let (input, from) = resolve(&args, config.as_ref(), preset, &classifier)?;
+    let resolve = |arch: Arch, metadata: BTreeMap<String, String>| -> Result<_> {
+        let preset = preset(&args, config.as_ref(), arch)?;
+        Ok((preset, resolve(&args, config.as_ref(), preset, arch, metadata)?))
+    };
+    let options = args.input.reading.options();
+    let mut classifier = load_classifier(&args.classifier, arch, options, &device, |arch, metadata| {
+        Ok::<_, anyhow::Error>(resolve(arch, metadata)?.1.0)
+    })?;
+    let (preset, (input, from)) = resolve(classifier.arch(), metadata(classifier.graph()))?;
     classifier.check_size(input.fit.size.height, input.fit.size.width)?;
     classifier = classifier.with_normalisation(normalisation(&input));
     let geometry = Geometry { preset, fit: input.fit };
@@ -141,6 +148,7 @@ pub fn run(args: Args, mut claims: Claims, stop: &Stop) -> Result<()> {
         classifier.classes(),
         input.describe()
     ));
+    classifier.notes().iter().for_each(|note| progress.message(note));
     let (baselines, left_out) = baselines::runnable(wanted, &classifier);
     if let Some(message) = left_out {
         progress.message(&message);
@@ -227,7 +235,8 @@ fn resolve(
     args: &Args,
     config: Option<&EnhancerConfig>,
     preset: Preset,
-    classifier: &Classifier,
+    arch: Arch,
+    metadata: BTreeMap<String, String>,
 ) -> Result<(Preprocessing, String)> {
     let trained = match config {
         None => Given::default(),
@@ -242,12 +251,12 @@ fn resolve(
             value => Given::from_value(&format!("{}: training.preprocessing", args.enhancer), value)?,
         },
     };
-    let arch = Some(classifier.arch());
+    let arch = Some(arch);
     let sources = Sources {
         flags: args.input.given(),
         file: args.input.preprocessing.as_deref(),
         weights: &args.classifier,
-        metadata: metadata(classifier.graph()),
+        metadata,
         trained,
         default: usual(preset, arch),
         default_name: &usual_name(preset, arch),

@@ -16,6 +16,7 @@ mod message;
 mod out;
 mod preprocessing;
 mod progress;
+mod reading;
 mod recipe;
 mod retrain;
 mod signals;

@@ -7,6 +7,8 @@ use dyntta_data::preprocessing::{Given, InputSize, ResizeRule};
 use dyntta_image::{ChannelOrder, Exif, Filter, ValueRange};
 use dyntta_train::OnError;
 
+use crate::reading;
+
 /// A choice among named values, as a flag's value parser.
 macro_rules! choice {
     ($name:ident, $type:ty, $all:expr) => {
@@ -89,6 +91,8 @@ pub struct Args {
     /// Values of black and white before mean and std [default: 0..1]
     #[arg(long, value_enum, allow_hyphen_values = true)]
     pub range: Option<RangeArg>,
+    #[command(flatten)]
+    pub reading: reading::Args,
 }
 
 impl Args {

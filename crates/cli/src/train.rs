@@ -88,6 +88,8 @@ impl Args {
             data: self.data.clone(),
             classifier: self.classifier.clone(),
             arch: self.arch.clone(),
+            output: self.input.reading.output.clone(),
+            scores: self.input.reading.scores(),
             preprocessing: self.input.preprocessing.clone(),
             input_size: given.input_size,
             resize: given.resize,

@@ -1,0 +1,13 @@
+//! Small good files, made here: nothing of a corpus lies in the repository.
+
+pub(crate) mod data;
+pub(crate) mod image;
+pub(crate) mod onnx;
+pub(crate) mod text;
+pub(crate) mod tokens;
+pub(crate) mod weights;
+
+pub use data::labelled_images;
+pub use image::tiny_png;
+pub use onnx::classifier as classifier_onnx;
+pub use weights::pth;

@@ -1,0 +1,120 @@
+//! What is run: a command line, the files that it reads, and which of them is mutated.
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Result, bail};
+use dyntta_fuzzing::{classifier_onnx, labelled_images};
+
+/// A command line and its files.
+pub struct Scene {
+    pub name: &'static str,
+    /// The target whose mutations are made.
+    pub target: &'static str,
+    /// The file that is mutated.
+    pub mutated: &'static str,
+    /// Files and folders that are there, each from what [`prepare`] made.
+    pub files: &'static [(&'static str, &'static str)],
+    pub args: &'static [&'static str],
+}
+
+const SET: (&str, &str) = ("set", "set");
+const GRAPH: (&str, &str) = ("net.onnx", "net.onnx");
+
+const fn info(name: &'static str, target: &'static str, mutated: &'static str, args: &'static [&'static str]) -> Scene {
+    Scene { name, target, mutated, files: &[], args }
+}
+
+const EVAL: &[&str] =
+    &["eval", "--classifier", "net.onnx", "--clean", "set", "--suite", "brightness", "--severities", "1", "--json", "out.json"];
+const ENHANCE: &[&str] = &["enhance", "set/auk", "--enhancer", "run", "--out", "out"];
+
+pub const SCENES: [Scene; 26] = [
+    info("info of a graph", "onnx", "m.onnx", &["classifier", "info", "m.onnx"]),
+    info("info of a pickle", "pickle", "w.pth", &["classifier", "info", "w.pth"]),
+    info("info of a legacy file", "legacy", "w.pt", &["classifier", "info", "w.pt", "--json"]),
+    info("info of safetensors", "safetensors", "w.safetensors", &["classifier", "info", "w.safetensors"]),
+    Scene {
+        name: "info of trained weights",
+        target: "safetensors",
+        mutated: "w.safetensors",
+        files: &[("net/classifier.safetensors", "w.safetensors")],
+        args: &["classifier", "info", "w.safetensors"],
+    },
+    info("check of a tar", "tar", "set.tar", &["data", "check", "set.tar"]),
+    info("check of a zip", "zip", "set.zip", &["data", "check", "set.zip"]),
+    info("check of an idx folder", "idx", "d/train-images-idx3-ubyte", &["data", "check", "d"]),
+    info("check of idx labels", "idx", "d/t10k-labels-idx1-ubyte.gz", &["data", "check", "d", "--json"]),
+    info("check of a CIFAR batch", "cifar", "d/test_batch.bin", &["data", "check", "d"]),
+    info("check of a CIFAR pickle", "cifar", "d/test_batch", &["data", "check", "d"]),
+    Scene { files: &[SET], ..info("check of a CSV", "csv", "set/auk/list.csv", &["data", "check", "set/auk/list.csv"]) },
+    Scene { files: &[("c", "c")], ..info("check of an array", "npy", "c/fog.npy", &["data", "check", "c"]) },
+    Scene { files: &[("c", "c")], ..info("check of labels", "npy", "c/labels.npy", &["data", "check", "c"]) },
+    Scene { files: &[SET], ..info("check of a PNG", "png", "set/auk/1.png", &["data", "check", "set"]) },
+    Scene { files: &[SET], ..info("check of a JPEG", "jpeg", "set/auk/3.jpg", &["data", "check", "set"]) },
+    Scene { files: &[SET, GRAPH], ..info("eval of a WebP", "webp", "set/auk/3.webp", EVAL) },
+    Scene { files: &[SET, GRAPH], ..info("eval of a BMP", "bmp", "set/auk/3.bmp", EVAL) },
+    Scene { files: &[SET, GRAPH], ..info("eval by a graph", "onnx", "net.onnx", EVAL) },
+    Scene { files: &[SET, GRAPH], ..info("eval with a preprocessing", "preprocessing", "net.json", EVAL) },
+    Scene { files: &[SET, ("urie", "run")], ..info("enhance a PNG", "png", "set/auk/1.png", ENHANCE) },
+    Scene { files: &[SET, ("urie", "run")], ..info("enhance by a config", "config", "run/enhancer.json", ENHANCE) },
+    Scene {
+        files: &[SET, ("urie", "run")],
+        ..info("enhance by weights", "safetensors", "run/enhancer.safetensors", ENHANCE)
+    },
+    Scene {
+        files: &[SET],
+        ..info(
+            "corrupt a JPEG",
+            "jpeg",
+            "set/auk/3.jpg",
+            &["corrupt", "set", "--out", "out", "--preset", "cifar", "--suite", "fog", "--severities", "1", "--threads", "1"],
+        )
+    },
+    Scene {
+        files: &[SET, ("net", "net")],
+        ..info(
+            "retrain with a policy",
+            "policy",
+            "p.toml",
+            &[
+                "retrain", "--data", "set", "--classifier", "net/classifier.safetensors", "--policy", "p.toml", "--out", "out",
+                "--preset", "cifar", "--epochs", "1", "--batch-size", "4",
+            ],
+        )
+    },
+    Scene {
+        files: &[SET, GRAPH],
+        ..info(
+            "train with settings",
+            "config",
+            "c.toml",
+            &[
+                "train", "--config", "c.toml", "--data", "set", "--classifier", "net.onnx", "--out", "out", "--method", "urie",
+                "--preset", "cifar", "--epochs", "1", "--batch-size", "4", "--limit", "4", "--input-size", "32",
+            ],
+        )
+    },
+];
+
+/// Makes what the scenes start from, by the command itself where it writes such files.
+pub fn prepare(dyntta: &Path, ready: &Path) -> Result<()> {
+    for (name, bytes) in labelled_images() {
+        let path = ready.join("set").join(name);
+        std::fs::create_dir_all(path.parent().unwrap_or(ready))?;
+        std::fs::write(path, bytes)?;
+    }
+    std::fs::write(ready.join("net.onnx"), classifier_onnx(32, 2))?;
+    let call = |args: &[&str]| -> Result<()> {
+        let output = Command::new(dyntta).args(args).current_dir(ready).output()?;
+        if !output.status.success() {
+            bail!("dyntta {}: {}", args.join(" "), String::from_utf8_lossy(&output.stderr));
+        }
+        Ok(())
+    };
+    let common = ["--data", "set", "--preset", "cifar", "--epochs", "1", "--batch-size", "4"];
+    call(&[&["classifier", "train", "--arch", "cifar-resnet8", "--out", "net"][..], &common].concat())?;
+    call(&[&["train", "--method", "urie", "--classifier", "net.onnx", "--out", "urie"][..], &common].concat())?;
+    let corrupt = ["corrupt", "set", "--out", "c", "--layout", "cifar-c", "--size", "32"];
+    call(&[&corrupt[..], &["--preset", "cifar", "--suite", "fog"]].concat())
+}
