@@ -209,7 +209,8 @@ pub fn seeds(mut args: impl Iterator<Item = String>) -> Result<()> {
         for (i, seed) in (target.seeds)().iter().enumerate() {
             std::fs::write(corpus.join(format!("seed-{i}")), seed)?;
         }
-        let lines: Vec<String> = target.dictionary.iter().filter(|t| !t.is_empty()).map(|t| line(t)).collect();
+        let lines: Vec<String> =
+            target.dictionary.iter().filter(|t| !t.is_empty()).map(|t| line(t)).collect();
         std::fs::write(dictionary(&folder, target.name), lines.join("\n") + "\n")?;
     }
     println!("seeds and dictionaries of {} targets in {}", TARGETS.len(), folder.display());

@@ -91,7 +91,11 @@ pub fn run(args: impl Iterator<Item = String>) -> Result<()> {
     }
     let (sums, faults) = found.into_inner().expect("no panic");
     print!("{}", report(&sums));
-    println!("{count} runs in {:.0} s, seed {seed}: {} kinds of faults", started.elapsed().as_secs_f64(), faults.len());
+    println!(
+        "{count} runs in {:.0} s, seed {seed}: {} kinds of faults",
+        started.elapsed().as_secs_f64(),
+        faults.len()
+    );
     for (fault, (folder, times)) in &faults {
         println!("\n{times} times: {fault}\n  {}", folder.display());
     }

@@ -107,7 +107,11 @@ pub fn signal(process: u32, signal: i32) {
 
 /// All files below a folder with their contents, by their path in it; folders end with `/`.
 pub fn tree(folder: &Path) -> Result<std::collections::BTreeMap<String, Vec<u8>>> {
-    fn step(folder: &Path, top: &Path, found: &mut std::collections::BTreeMap<String, Vec<u8>>) -> Result<()> {
+    fn step(
+        folder: &Path,
+        top: &Path,
+        found: &mut std::collections::BTreeMap<String, Vec<u8>>,
+    ) -> Result<()> {
         for entry in std::fs::read_dir(folder).with_context(|| format!("cannot list {}", folder.display()))? {
             let path = entry?.path();
             let name = path.strip_prefix(top)?.to_string_lossy().into_owned();

@@ -56,8 +56,7 @@ fn bytes(n: u64) -> String {
 #[test]
 fn the_page_has_the_bounds_that_the_readers_have() {
     let page = include_str!("../../docs/security.md");
-    let expected: String =
-        bounds().iter().map(|(what, bound)| format!("| {what} | {bound} |\n")).collect();
+    let expected: String = bounds().iter().map(|(what, bound)| format!("| {what} | {bound} |\n")).collect();
     assert!(page.contains(&expected), "docs/security.md should have these lines:\n{expected}");
     let fuzzed: Vec<&str> = dyntta_fuzzing::TARGETS.iter().map(|target| target.name).collect();
     let expected = format!("`{}`", fuzzed.join("`, `"));

@@ -154,7 +154,8 @@ fn one(
             let (status, said) = finish(child, out)?;
             return Ok((!status.success()).then(|| format!("{status} instead of the end: {said}")));
         }
-        let signal = [libc::SIGKILL, libc::SIGKILL, libc::SIGKILL, libc::SIGTERM, libc::SIGINT][stream.below(5)];
+        let signal =
+            [libc::SIGKILL, libc::SIGKILL, libc::SIGKILL, libc::SIGTERM, libc::SIGINT][stream.below(5)];
         let state = job.state.is_some_and(|name| out.join(name).is_file());
         let asked = Instant::now();
         process::signal(child.id(), signal);
@@ -163,7 +164,12 @@ fn one(
         sum.kills += 1;
         sum.with_state += u64::from(state);
         sum.slowest_stop = sum.slowest_stop.max(took);
-        let _ = write!(history, " after {:.2} s by {signal}{};", after.as_secs_f64(), if state { " (state)" } else { "" });
+        let _ = write!(
+            history,
+            " after {:.2} s by {signal}{};",
+            after.as_secs_f64(),
+            if state { " (state)" } else { "" }
+        );
         if took > PATIENCE {
             return Ok(Some(format!("stopped only after {:.1} s", took.as_secs_f64())));
         }
@@ -211,7 +217,8 @@ fn finish(mut child: Child, out: &Path) -> Result<(ExitStatus, String)> {
 }
 
 fn last_lines(out: &Path) -> String {
-    let text = std::fs::read(log(out)).map_or_else(|_| String::new(), |b| String::from_utf8_lossy(&b).into_owned());
+    let text =
+        std::fs::read(log(out)).map_or_else(|_| String::new(), |b| String::from_utf8_lossy(&b).into_owned());
     let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
     lines[lines.len().saturating_sub(3)..].join(" / ")
 }
@@ -256,7 +263,9 @@ fn difference(expected: &BTreeMap<String, Vec<u8>>, found: &BTreeMap<String, Vec
     for (name, bytes) in expected {
         match found.get(name) {
             None => return Some(format!("{name} is missing")),
-            Some(other) if other != bytes => return Some(format!("{name} is not that of an uninterrupted run")),
+            Some(other) if other != bytes => {
+                return Some(format!("{name} is not that of an uninterrupted run"));
+            }
             Some(_) => {}
         }
     }
@@ -269,7 +278,8 @@ mod tests {
 
     #[test]
     fn times_are_left_out_and_nothing_else() {
-        let text = b"{\"loss\": 1.5, \"seconds\": 3, \"parts\": [{\"ms_per_image\": 2, \"n\": 1}]}\n{\"step\": 2}\n";
+        let text =
+            b"{\"loss\": 1.5, \"seconds\": 3, \"parts\": [{\"ms_per_image\": 2, \"n\": 1}]}\n{\"step\": 2}\n";
         let expected = b"{\"loss\":1.5,\"parts\":[{\"n\":1}]}\n{\"step\":2}\n";
         assert_eq!(without_times(text), expected);
     }

@@ -203,7 +203,10 @@ fn all_unsupported_operators_are_listed_at_once() {
         ("com.example::Frobnicate", 1, "d"),
     ];
     assert_eq!(brief, expected);
-    assert_eq!(found[1].reason.as_deref(), Some("kernel_shape = [2, 2, 2, 2]: one to three axes are supported"));
+    assert_eq!(
+        found[1].reason.as_deref(),
+        Some("kernel_shape = [2, 2, 2, 2]: one to three axes are supported")
+    );
     assert_eq!(of("control_flow")[0].operator, "If");
     let quantised: Vec<_> = of("quantised").into_iter().map(|u| u.operator).collect();
     assert_eq!(quantised, ["DequantizeLinear", "QuantizeLinear"]);

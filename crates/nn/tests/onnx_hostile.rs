@@ -112,7 +112,10 @@ impl Case {
 
     fn value(name: &str, shape: &[i64]) -> Message {
         let shape = Message::default().each(shape, |m, d| {
-            m.bytes(1, &if *d > 0 { Message::default().int(1, *d) } else { Message::default().text(2, "n") }.0)
+            m.bytes(
+                1,
+                &if *d > 0 { Message::default().int(1, *d) } else { Message::default().text(2, "n") }.0,
+            )
         });
         let tensor = Message::default().int(1, 1).bytes(2, &shape.0);
         Message::default().text(1, name).bytes(2, &Message::default().bytes(1, &tensor.0).0)
@@ -165,17 +168,58 @@ fn lists() -> Vec<Vec<i64>> {
         for length in [1, 2, 3, 4, 8] {
             lists.push(vec![v; length]);
         }
-        lists.extend([vec![1, 1, v, v], vec![v, 1, 1, 1], vec![1, v], vec![v, 0], vec![-1, v], vec![0, 3, v]]);
+        lists.extend([
+            vec![1, 1, v, v],
+            vec![v, 1, 1, 1],
+            vec![1, v],
+            vec![v, 0],
+            vec![-1, v],
+            vec![0, 3, v],
+        ]);
     }
     lists
 }
 
 fn numbers() -> Vec<i64> {
-    vec![0, 1, 2, 3, 5, -1, -5, 7, 64, 1023, 1024, 65536, 1 << 31, 1 << 32, 1 << 40, BIG, BIG - 1, SMALL, SMALL + 1]
+    vec![
+        0,
+        1,
+        2,
+        3,
+        5,
+        -1,
+        -5,
+        7,
+        64,
+        1023,
+        1024,
+        65536,
+        1 << 31,
+        1 << 32,
+        1 << 40,
+        BIG,
+        BIG - 1,
+        SMALL,
+        SMALL + 1,
+    ]
 }
 
 fn reals() -> Vec<f32> {
-    vec![0.0, -0.0, 1.0, -1.0, 0.5, 1e-30, 1e9, 1e30, f32::MAX, f32::MIN, f32::INFINITY, f32::NEG_INFINITY, f32::NAN]
+    vec![
+        0.0,
+        -0.0,
+        1.0,
+        -1.0,
+        0.5,
+        1e-30,
+        1e9,
+        1e30,
+        f32::MAX,
+        f32::MIN,
+        f32::INFINITY,
+        f32::NEG_INFINITY,
+        f32::NAN,
+    ]
 }
 
 /// Every case loads and runs, or says what is wrong, soon. Of those that ask for what nothing can give, `refused`, none loads.
@@ -230,7 +274,12 @@ fn case(
     Case { operator, opset, constants, alone: false, settings }
 }
 
-fn alone(operator: &'static str, opset: i64, constants: Vec<Const>, settings: Vec<(&'static str, Set)>) -> Case {
+fn alone(
+    operator: &'static str,
+    opset: i64,
+    constants: Vec<Const>,
+    settings: Vec<(&'static str, Set)>,
+) -> Case {
     Case { alone: true, ..case(operator, opset, constants, settings) }
 }
 
@@ -298,26 +347,43 @@ fn shapes() {
             cases.push(case(operator, 18, vec![ints(&list)], vec![]));
         }
         cases.push(case("Reshape", 18, vec![ints(&list)], vec![("allowzero", Set::Int(1))]));
-        for operator in ["Transpose", "Squeeze", "Unsqueeze", "ReduceL2", "Split", "Pad", "MeanVarianceNormalization"] {
+        for operator in
+            ["Transpose", "Squeeze", "Unsqueeze", "ReduceL2", "Split", "Pad", "MeanVarianceNormalization"]
+        {
             for name in ["perm", "axes", "split", "pads"] {
                 cases.push(case(operator, 9, vec![], vec![(name, Set::Ints(list.clone()))]));
             }
         }
         for mode in ["constant", "reflect", "edge", "wrap"] {
             cases.push(case("Pad", 19, vec![ints(&list)], vec![("mode", Set::Text(mode))]));
-            cases.push(alone("Pad", 19, vec![ints(&[1, 2, 3]), ints(&list)], vec![("mode", Set::Text(mode))]));
+            cases.push(alone(
+                "Pad",
+                19,
+                vec![ints(&[1, 2, 3]), ints(&list)],
+                vec![("mode", Set::Text(mode))],
+            ));
         }
         cases.push(case("Resize", 13, vec![floats(&[]), floats(&[]), ints(&list)], vec![]));
         let scales: Vec<f32> = list.iter().map(|&v| v as f32).collect();
         for mode in ["nearest", "linear", "cubic"] {
-            cases.push(case("Resize", 13, vec![floats(&[]), floats(&scales)], vec![("mode", Set::Text(mode))]));
+            cases.push(case(
+                "Resize",
+                13,
+                vec![floats(&[]), floats(&scales)],
+                vec![("mode", Set::Text(mode))],
+            ));
             cases.push(case("Upsample", 9, vec![floats(&scales)], vec![("mode", Set::Text(mode))]));
         }
         for at in 0..4 {
             let mut bounds = vec![ints(&[0, 0]), ints(&[2, 2]), ints(&[0, 1]), ints(&[1, 1])];
             bounds[at] = ints(&list);
             cases.push(case("Slice", 13, bounds.clone(), vec![]));
-            cases.push(alone("Slice", 13, [vec![Const::Ints(vec![2, 3], (0..6).collect())], bounds].concat(), vec![]));
+            cases.push(alone(
+                "Slice",
+                13,
+                [vec![Const::Ints(vec![2, 3], (0..6).collect())], bounds].concat(),
+                vec![],
+            ));
         }
     }
     for v in reals() {
@@ -328,7 +394,17 @@ fn shapes() {
         }
     }
     for v in numbers() {
-        for operator in ["Flatten", "Softmax", "LogSoftmax", "Hardmax", "Concat", "Split", "ArgMax", "LayerNormalization", "LpNormalization"] {
+        for operator in [
+            "Flatten",
+            "Softmax",
+            "LogSoftmax",
+            "Hardmax",
+            "Concat",
+            "Split",
+            "ArgMax",
+            "LayerNormalization",
+            "LpNormalization",
+        ] {
             for opset in [11, 18] {
                 let constants = if operator == "LayerNormalization" { vec![weights(&[8])] } else { vec![] };
                 cases.push(case(operator, opset, constants, vec![("axis", Set::Int(v))]));
@@ -337,7 +413,12 @@ fn shapes() {
         for operator in ["DepthToSpace", "SpaceToDepth"] {
             cases.push(case(operator, 13, vec![], vec![("blocksize", Set::Int(v))]));
         }
-        cases.push(case("Shape", 15, vec![], vec![("start", Set::Int(v)), ("end", Set::Int(BIG - v.max(0)))]));
+        cases.push(case(
+            "Shape",
+            15,
+            vec![],
+            vec![("start", Set::Int(v)), ("end", Set::Int(BIG - v.max(0)))],
+        ));
         cases.push(case("Split", 18, vec![], vec![("num_outputs", Set::Int(v))]));
         cases.push(case("Cast", 18, vec![], vec![("to", Set::Int(v))]));
         cases.push(case("CumSum", 14, vec![Const::Ints(vec![], vec![v])], vec![]));
@@ -363,7 +444,12 @@ fn what_makes_much_of_little() {
             for operator in ["Div", "Mod", "Mul", "Sub", "Pow", "Max", "Equal", "BitwiseAnd"] {
                 cases.push(alone(operator, 18, vec![ints(&[a]), ints(&[b])], vec![]));
             }
-            cases.push(alone("BitShift", 18, vec![ints(&[a]), ints(&[b])], vec![("direction", Set::Text("LEFT"))]));
+            cases.push(alone(
+                "BitShift",
+                18,
+                vec![ints(&[a]), ints(&[b])],
+                vec![("direction", Set::Text("LEFT"))],
+            ));
         }
         cases.push(alone("EyeLike", 13, vec![weights(&[3, 4])], vec![("k", Set::Int(a))]));
         cases.push(alone("EyeLike", 13, vec![weights(&[3, 4])], vec![("dtype", Set::Int(a))]));
@@ -388,10 +474,25 @@ fn what_makes_much_of_little() {
     // Outer sums and products; the sum of many.
     cases.push(alone("Add", 13, vec![weights(&[4096, 1]), weights(&[1, 65536])], vec![]));
     cases.push(alone("MatMul", 13, vec![weights(&[65536, 1]), weights(&[1, 65536])], vec![]));
-    cases.push(alone("Where", 13, vec![ints(&[1; 4096]), weights(&[4096, 1]), weights(&[4096, 1, 1])], vec![]));
+    cases.push(alone(
+        "Where",
+        13,
+        vec![ints(&[1; 4096]), weights(&[4096, 1]), weights(&[4096, 1, 1])],
+        vec![],
+    ));
     cases.push(alone("Gather", 13, vec![weights(&[1, 65536]), ints(&vec![0; 20000])], vec![]));
-    cases.push(alone("GatherND", 13, vec![weights(&[1, 65536]), Const::Ints(vec![20000, 1], vec![0; 20000])], vec![]));
-    cases.push(alone("Einsum", 13, vec![weights(&[65536]), weights(&[65535])], vec![("equation", Set::Text("a,b->ab"))]));
+    cases.push(alone(
+        "GatherND",
+        13,
+        vec![weights(&[1, 65536]), Const::Ints(vec![20000, 1], vec![0; 20000])],
+        vec![],
+    ));
+    cases.push(alone(
+        "Einsum",
+        13,
+        vec![weights(&[65536]), weights(&[65535])],
+        vec![("equation", Set::Text("a,b->ab"))],
+    ));
     check(cases);
 }
 
@@ -408,23 +509,51 @@ fn indices_and_parameters() {
             }
             let four = || Const::Ints(vec![1, 1, 1, 1], vec![v]);
             cases.push(case("ScatterElements", 13, vec![four(), weights(&[1, 1, 1, 1])], settings.clone()));
-            cases.push(alone("ScatterElements", 13, vec![weights(&[2, 2, 2, 2]), four(), weights(&[1, 1, 1, 1])], settings));
+            cases.push(alone(
+                "ScatterElements",
+                13,
+                vec![weights(&[2, 2, 2, 2]), four(), weights(&[1, 1, 1, 1])],
+                settings,
+            ));
         }
         let settings = vec![("batch_dims", Set::Int(v))];
         cases.push(case("GatherND", 13, vec![Const::Ints(vec![1, 2], vec![0, v])], settings));
-        cases.push(case("ScatterND", 13, vec![Const::Ints(vec![1, 2], vec![0, v]), weights(&[1, 8, 8])], vec![]));
+        cases.push(case(
+            "ScatterND",
+            13,
+            vec![Const::Ints(vec![1, 2], vec![0, v]), weights(&[1, 8, 8])],
+            vec![],
+        ));
         cases.push(case("LRN", 13, vec![], vec![("size", Set::Int(v))]));
         cases.push(case("GlobalLpPool", 13, vec![], vec![("p", Set::Int(v))]));
         cases.push(case("LpNormalization", 13, vec![], vec![("p", Set::Int(v))]));
         let two = || vec![weights(&[3]), weights(&[3])];
         cases.push(case("GroupNormalization", 21, two(), vec![("num_groups", Set::Int(v))]));
-        cases.push(case("BatchNormalization", 15, [two(), two()].concat(), vec![("training_mode", Set::Int(v))]));
+        cases.push(case(
+            "BatchNormalization",
+            15,
+            [two(), two()].concat(),
+            vec![("training_mode", Set::Int(v))],
+        ));
         cases.push(case("BatchNormalization", 7, [two(), two()].concat(), vec![("spatial", Set::Int(v))]));
         let heads = vec![("q_num_heads", Set::Int(v)), ("kv_num_heads", Set::Int(v))];
-        cases.push(alone("Attention", 23, vec![weights(&[1, 2, 6]), weights(&[1, 2, 6]), weights(&[1, 2, 6])], heads));
+        cases.push(alone(
+            "Attention",
+            23,
+            vec![weights(&[1, 2, 6]), weights(&[1, 2, 6]), weights(&[1, 2, 6])],
+            heads,
+        ));
     }
     for shape in [&[][..], &[0], &[1], &[2], &[3, 1], &[1, 3, 1, 1], &[3, 8, 8], &[1, 1, 1, 1, 1, 1, 1]] {
-        for operator in ["PRelu", "InstanceNormalization", "LayerNormalization", "RMSNormalization", "MatMul", "Gemm", "Attention"] {
+        for operator in [
+            "PRelu",
+            "InstanceNormalization",
+            "LayerNormalization",
+            "RMSNormalization",
+            "MatMul",
+            "Gemm",
+            "Attention",
+        ] {
             cases.push(case(operator, 23, vec![weights(shape), weights(shape)], vec![]));
         }
         cases.push(case("BatchNormalization", 15, vec![weights(shape); 4], vec![]));
@@ -434,10 +563,24 @@ fn indices_and_parameters() {
     }
     for v in reals() {
         for operator in [
-            "LeakyRelu", "Elu", "Selu", "Celu", "ThresholdedRelu", "HardSigmoid", "Swish", "Shrink", "LRN", "Gemm", "Attention",
-            "LayerNormalization", "InstanceNormalization", "BatchNormalization",
+            "LeakyRelu",
+            "Elu",
+            "Selu",
+            "Celu",
+            "ThresholdedRelu",
+            "HardSigmoid",
+            "Swish",
+            "Shrink",
+            "LRN",
+            "Gemm",
+            "Attention",
+            "LayerNormalization",
+            "InstanceNormalization",
+            "BatchNormalization",
         ] {
-            for name in ["alpha", "beta", "gamma", "lambd", "bias", "scale", "softcap", "epsilon", "dyntta.slope"] {
+            for name in
+                ["alpha", "beta", "gamma", "lambd", "bias", "scale", "softcap", "epsilon", "dyntta.slope"]
+            {
                 let constants = match operator {
                     "LayerNormalization" => vec![weights(&[8])],
                     "InstanceNormalization" => vec![weights(&[3]); 2],
@@ -449,8 +592,27 @@ fn indices_and_parameters() {
         }
     }
     for equation in [
-        "", "->", ",", "n", "nchw", "nchw->", "...", "...->", "....", "nchw->nchwa", "nchw->nn", "nnnn->n", "nchw,->n", "n->h",
-        "nch...w->n", "......->", "nchw-nchw", "é", "nc\u{7}hw", "nchw->n->c", "a,b,c,d,e,f,g->abcdefg",
+        "",
+        "->",
+        ",",
+        "n",
+        "nchw",
+        "nchw->",
+        "...",
+        "...->",
+        "....",
+        "nchw->nchwa",
+        "nchw->nn",
+        "nnnn->n",
+        "nchw,->n",
+        "n->h",
+        "nch...w->n",
+        "......->",
+        "nchw-nchw",
+        "é",
+        "nc\u{7}hw",
+        "nchw->n->c",
+        "a,b,c,d,e,f,g->abcdefg",
     ] {
         cases.push(case("Einsum", 13, vec![], vec![("equation", Set::Text(equation))]));
         cases.push(case("Einsum", 13, vec![weights(&[3])], vec![("equation", Set::Text(equation))]));

@@ -21,8 +21,10 @@ impl Cases {
         let bytes = std::fs::read(path).unwrap();
         let (_, metadata) = SafeTensors::read_metadata(&bytes).unwrap();
         let notes = metadata.metadata().clone().unwrap();
-        let (smooth, refused) =
-            (serde_json::from_str(&notes["smooth"]).unwrap(), serde_json::from_str(&notes["refused"]).unwrap());
+        let (smooth, refused) = (
+            serde_json::from_str(&notes["smooth"]).unwrap(),
+            serde_json::from_str(&notes["refused"]).unwrap(),
+        );
         Self { bytes, smooth, refused }
     }
 }
@@ -85,7 +87,8 @@ fn wrong(cases: &Cases, file: &SafeTensors<'_>, name: &str, path: &Path) -> Opti
     let [n, classes] = y.dims();
     let weight = |i: usize| ((i * 7919) % 13) as f32 / 6.0 - 0.9;
     let weights: Vec<f32> = (0..n * classes).map(weight).collect();
-    let weighted = |y: Vec<f32>| y.iter().zip(&weights).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>();
+    let weighted =
+        |y: Vec<f32>| y.iter().zip(&weights).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>();
     let plain = Device::flex();
     let direction: Vec<f32> = (0..n * 3 * height * width).map(|i| weight(i * 31 + 5)).collect();
     let step = Tensor::<4>::from_data(TensorData::new(direction.clone(), [n, 3, height, width]), &plain);

@@ -14,8 +14,8 @@ use serde::{Deserialize, Serialize};
 use crate::baselines::{Baseline, Predictor, Settings};
 use crate::control::{Progress, Stop};
 use crate::error::Error;
-use crate::fit::count_hits;
 use crate::images::{Geometry, eval_batches, images};
+use crate::scores::{check_weights, count_hits};
 
 /// Where corrupted images come from.
 pub enum Corrupted {
@@ -105,6 +105,17 @@ pub enum Contender<'a> {
     Baseline(&'static Baseline),
 }
 
+impl Contender<'_> {
+    /// Whose scores they are, for a message.
+    fn scores(&self) -> String {
+        match self {
+            Self::Alone => "the classifier's scores".to_owned(),
+            Self::Enhanced(_) => "the classifier's scores behind the enhancer".to_owned(),
+            Self::Baseline(baseline) => format!("the classifier's scores with {}", baseline.name),
+        }
+    }
+}
+
 /// The classifier, behind an enhancer or not.
 struct Plain<'a> {
     classifier: &'a Classifier,
@@ -168,7 +179,8 @@ pub fn evaluate(
 /// at the start.
 ///
 /// # Errors
-/// An unreadable image, a baseline that cannot run with the classifier, or a request to stop.
+/// An unreadable image, scores that are not finite ([`Error::Scores`], [`Error::BrokenClassifier`]), a baseline that cannot run
+/// with the classifier, or a request to stop.
 pub fn compare(
     classifier: &Classifier,
     contenders: &[Contender<'_>],
@@ -178,6 +190,7 @@ pub fn compare(
     stop: &Stop,
     progress: &mut dyn Progress,
 ) -> Result<Evaluation, Error> {
+    check_weights(classifier)?;
     let geometry = plan.geometry;
     let (cells, seed) = cells(plan.clean, plan.corrupted);
     let batch_size = plan.batch_size.max(1);
@@ -207,14 +220,14 @@ pub fn compare(
             }
             None => image,
         };
-        Ok(Some(eval_batches(images, order, geometry, change, batch_size)))
+        Ok(Some((images.clone(), eval_batches(images, order, geometry, change, batch_size))))
     };
     let mut hits = vec![vec![Score::default(); cells.len()]; contenders.len()];
     let mut seconds = vec![0.0; contenders.len()];
     let mut done = 0;
     let mut next = start(0)?;
     for (c, cell) in cells.iter().enumerate() {
-        let batches = next.expect("a cell has batches");
+        let (data, batches) = next.expect("a cell has batches");
         // The next cell's images are made while this one's are looked at.
         next = start(c + 1)?;
         let note =
@@ -229,7 +242,8 @@ pub fn compare(
             for (p, predictor) in predictors.iter_mut().enumerate() {
                 let started = Instant::now();
                 let scores = predictor.scores(images(&batch, device));
-                hits[p][c].hits += count_hits(scores, &batch.labels);
+                hits[p][c].hits += count_hits(scores, &batch.labels)
+                    .map_err(|bad| bad.error(&data, &batch, &contenders[p].scores(), Some(classifier)))?;
                 hits[p][c].n += batch.len();
                 seconds[p] += started.elapsed().as_secs_f64();
             }

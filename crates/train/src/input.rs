@@ -126,6 +126,31 @@ pub fn named(data: Dataset, preprocessing: &Preprocessing) -> Result<Dataset, Er
     })
 }
 
+/// The names of a classifier's outputs, where its own file or the config of an enhancer that was trained before it tells them.
+///
+/// # Errors
+/// [`Error::ClassNames`] if both do and differ: the enhancer was trained for other outputs.
+pub fn class_names(own: Option<&[String]>, trained: Option<&[String]>) -> Result<Option<Vec<String>>, Error> {
+    match (own, trained) {
+        (Some(own), Some(trained)) if own != trained => Err(Error::ClassNames {
+            first: "the classifier's own file".to_owned(),
+            second: "the enhancer's config".to_owned(),
+            expected: own.to_vec(),
+            found: trained.to_vec(),
+        }),
+        (own, trained) => Ok(own.or(trained).map(<[String]>::to_vec)),
+    }
+}
+
+/// The data set with the labels of another set's classes, which it is used beside: by name, not by place. It may lack some of
+/// them.
+///
+/// # Errors
+/// [`dyntta_data::Error::Classes`], with both lists, if it has classes that the other has not.
+pub fn aligned(data: Dataset, with: &[String]) -> Result<Dataset, Error> {
+    if data.classes == with { Ok(data) } else { Ok(data.with_classes(with)?) }
+}
+
 /// Says how many broken files were left out, and what is wrong with the first of them.
 pub fn report_skipped(skipped: &Skipped, progress: &mut dyn Progress) {
     const SHOWN: usize = 10;

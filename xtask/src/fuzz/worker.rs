@@ -93,7 +93,8 @@ fn watch_time(now: &Now) {
 /// Keeps an input that made trouble, named by its content.
 pub fn keep(folder: &Path, name: &str, input: &[u8]) -> Result<PathBuf> {
     // FNV-1a: a name, nothing more.
-    let hash = input.iter().fold(0xcbf2_9ce4_8422_2325u64, |h, b| (h ^ u64::from(*b)).wrapping_mul(0x100_0000_01b3));
+    let hash =
+        input.iter().fold(0xcbf2_9ce4_8422_2325u64, |h, b| (h ^ u64::from(*b)).wrapping_mul(0x100_0000_01b3));
     let file = folder.join(format!("{name}-{hash:016x}"));
     std::fs::write(&file, input).with_context(|| format!("cannot write {}", file.display()))?;
     Ok(file)

@@ -21,12 +21,28 @@ pub struct Scene {
 const SET: (&str, &str) = ("set", "set");
 const GRAPH: (&str, &str) = ("net.onnx", "net.onnx");
 
-const fn info(name: &'static str, target: &'static str, mutated: &'static str, args: &'static [&'static str]) -> Scene {
+const fn info(
+    name: &'static str,
+    target: &'static str,
+    mutated: &'static str,
+    args: &'static [&'static str],
+) -> Scene {
     Scene { name, target, mutated, files: &[], args }
 }
 
-const EVAL: &[&str] =
-    &["eval", "--classifier", "net.onnx", "--clean", "set", "--suite", "brightness", "--severities", "1", "--json", "out.json"];
+const EVAL: &[&str] = &[
+    "eval",
+    "--classifier",
+    "net.onnx",
+    "--clean",
+    "set",
+    "--suite",
+    "brightness",
+    "--severities",
+    "1",
+    "--json",
+    "out.json",
+];
 const ENHANCE: &[&str] = &["enhance", "set/auk", "--enhancer", "run", "--out", "out"];
 
 pub const SCENES: [Scene; 26] = [
@@ -47,7 +63,10 @@ pub const SCENES: [Scene; 26] = [
     info("check of idx labels", "idx", "d/t10k-labels-idx1-ubyte.gz", &["data", "check", "d", "--json"]),
     info("check of a CIFAR batch", "cifar", "d/test_batch.bin", &["data", "check", "d"]),
     info("check of a CIFAR pickle", "cifar", "d/test_batch", &["data", "check", "d"]),
-    Scene { files: &[SET], ..info("check of a CSV", "csv", "set/auk/list.csv", &["data", "check", "set/auk/list.csv"]) },
+    Scene {
+        files: &[SET],
+        ..info("check of a CSV", "csv", "set/auk/list.csv", &["data", "check", "set/auk/list.csv"])
+    },
     Scene { files: &[("c", "c")], ..info("check of an array", "npy", "c/fog.npy", &["data", "check", "c"]) },
     Scene { files: &[("c", "c")], ..info("check of labels", "npy", "c/labels.npy", &["data", "check", "c"]) },
     Scene { files: &[SET], ..info("check of a PNG", "png", "set/auk/1.png", &["data", "check", "set"]) },
@@ -57,7 +76,10 @@ pub const SCENES: [Scene; 26] = [
     Scene { files: &[SET, GRAPH], ..info("eval by a graph", "onnx", "net.onnx", EVAL) },
     Scene { files: &[SET, GRAPH], ..info("eval with a preprocessing", "preprocessing", "net.json", EVAL) },
     Scene { files: &[SET, ("urie", "run")], ..info("enhance a PNG", "png", "set/auk/1.png", ENHANCE) },
-    Scene { files: &[SET, ("urie", "run")], ..info("enhance by a config", "config", "run/enhancer.json", ENHANCE) },
+    Scene {
+        files: &[SET, ("urie", "run")],
+        ..info("enhance by a config", "config", "run/enhancer.json", ENHANCE)
+    },
     Scene {
         files: &[SET, ("urie", "run")],
         ..info("enhance by weights", "safetensors", "run/enhancer.safetensors", ENHANCE)
@@ -68,7 +90,20 @@ pub const SCENES: [Scene; 26] = [
             "corrupt a JPEG",
             "jpeg",
             "set/auk/3.jpg",
-            &["corrupt", "set", "--out", "out", "--preset", "cifar", "--suite", "fog", "--severities", "1", "--threads", "1"],
+            &[
+                "corrupt",
+                "set",
+                "--out",
+                "out",
+                "--preset",
+                "cifar",
+                "--suite",
+                "fog",
+                "--severities",
+                "1",
+                "--threads",
+                "1",
+            ],
         )
     },
     Scene {
@@ -78,8 +113,21 @@ pub const SCENES: [Scene; 26] = [
             "policy",
             "p.toml",
             &[
-                "retrain", "--data", "set", "--classifier", "net/classifier.safetensors", "--policy", "p.toml", "--out", "out",
-                "--preset", "cifar", "--epochs", "1", "--batch-size", "4",
+                "retrain",
+                "--data",
+                "set",
+                "--classifier",
+                "net/classifier.safetensors",
+                "--policy",
+                "p.toml",
+                "--out",
+                "out",
+                "--preset",
+                "cifar",
+                "--epochs",
+                "1",
+                "--batch-size",
+                "4",
             ],
         )
     },
@@ -90,8 +138,27 @@ pub const SCENES: [Scene; 26] = [
             "config",
             "c.toml",
             &[
-                "train", "--config", "c.toml", "--data", "set", "--classifier", "net.onnx", "--out", "out", "--method", "urie",
-                "--preset", "cifar", "--epochs", "1", "--batch-size", "4", "--limit", "4", "--input-size", "32",
+                "train",
+                "--config",
+                "c.toml",
+                "--data",
+                "set",
+                "--classifier",
+                "net.onnx",
+                "--out",
+                "out",
+                "--method",
+                "urie",
+                "--preset",
+                "cifar",
+                "--epochs",
+                "1",
+                "--batch-size",
+                "4",
+                "--limit",
+                "4",
+                "--input-size",
+                "32",
             ],
         )
     },
@@ -114,7 +181,9 @@ pub fn prepare(dyntta: &Path, ready: &Path) -> Result<()> {
     };
     let common = ["--data", "set", "--preset", "cifar", "--epochs", "1", "--batch-size", "4"];
     call(&[&["classifier", "train", "--arch", "cifar-resnet8", "--out", "net"][..], &common].concat())?;
-    call(&[&["train", "--method", "urie", "--classifier", "net.onnx", "--out", "urie"][..], &common].concat())?;
+    call(
+        &[&["train", "--method", "urie", "--classifier", "net.onnx", "--out", "urie"][..], &common].concat(),
+    )?;
     let corrupt = ["corrupt", "set", "--out", "c", "--layout", "cifar-c", "--size", "32"];
     call(&[&corrupt[..], &["--preset", "cifar", "--suite", "fog"]].concat())
 }

@@ -44,15 +44,102 @@ macro_rules! same {
 
 pub const JOBS: [Job; 7] = [
     train!("train-urie", "--method", "urie", "--epochs", "6"),
-    train!("train-urie-blind", "--method", "urie", "--epochs", "4", "--setting", "blind", "--optimizer", "sgd", "--seed", "5"),
-    train!("train-dyntta", "--bank", "identity,contrast,gamma,low_pass_0.25", "--epochs", "3", "--setting", "fog:3"),
-    same!("corrupt-folders", "corrupt", "{}/set", "--out", "c", "--preset", "cifar", "--suite", "all19", "--threads", "2"),
-    same!("corrupt-arrays", "corrupt", "{}/set", "--out", "c", "--preset", "cifar", "--suite", "all19", "--layout", "cifar-c", "--size", "32"),
-    same!("estimate", "estimate", "--data", "{}/set", "--classifier", "{}/net/classifier.safetensors", "--out", "p.toml", "--preset", "cifar",
-        "--setting", "fog:3", "--epochs", "1", "--batch-size", "4", "--bank", "identity,contrast,gamma,urie"),
-    same!("experiment", "experiment", "--data", "{}/set", "--test", "{}/set", "--classifier", "{}/net/classifier.safetensors", "--out", "e",
-        "--preset", "cifar", "--shifts", "fog:3", "--policies", "none,augmix", "--styles", "top-k", "--seeds", "0", "--epochs", "1",
-        "--enhancer-epochs", "1,1"),
+    train!(
+        "train-urie-blind",
+        "--method",
+        "urie",
+        "--epochs",
+        "4",
+        "--setting",
+        "blind",
+        "--optimizer",
+        "sgd",
+        "--seed",
+        "5"
+    ),
+    train!(
+        "train-dyntta",
+        "--bank",
+        "identity,contrast,gamma,low_pass_0.25",
+        "--epochs",
+        "3",
+        "--setting",
+        "fog:3"
+    ),
+    same!(
+        "corrupt-folders",
+        "corrupt",
+        "{}/set",
+        "--out",
+        "c",
+        "--preset",
+        "cifar",
+        "--suite",
+        "all19",
+        "--threads",
+        "2"
+    ),
+    same!(
+        "corrupt-arrays",
+        "corrupt",
+        "{}/set",
+        "--out",
+        "c",
+        "--preset",
+        "cifar",
+        "--suite",
+        "all19",
+        "--layout",
+        "cifar-c",
+        "--size",
+        "32"
+    ),
+    same!(
+        "estimate",
+        "estimate",
+        "--data",
+        "{}/set",
+        "--classifier",
+        "{}/net/classifier.safetensors",
+        "--out",
+        "p.toml",
+        "--preset",
+        "cifar",
+        "--setting",
+        "fog:3",
+        "--epochs",
+        "1",
+        "--batch-size",
+        "4",
+        "--bank",
+        "identity,contrast,gamma,urie"
+    ),
+    same!(
+        "experiment",
+        "experiment",
+        "--data",
+        "{}/set",
+        "--test",
+        "{}/set",
+        "--classifier",
+        "{}/net/classifier.safetensors",
+        "--out",
+        "e",
+        "--preset",
+        "cifar",
+        "--shifts",
+        "fog:3",
+        "--policies",
+        "none,augmix",
+        "--styles",
+        "top-k",
+        "--seeds",
+        "0",
+        "--epochs",
+        "1",
+        "--enhancer-epochs",
+        "1,1"
+    ),
 ];
 
 /// Images and a classifier of them.
@@ -66,7 +153,20 @@ pub fn prepare(dyntta: &Path, folder: &Path) -> Result<()> {
             std::fs::write(place.join(format!("{i}.png")), encode_png(&Rgb8::new(32, 32, pixels))?)?;
         }
     }
-    let args = ["classifier", "train", "--arch", "cifar-resnet8", "--data", "set", "--out", "net", "--preset", "cifar", "--epochs", "2"];
+    let args = [
+        "classifier",
+        "train",
+        "--arch",
+        "cifar-resnet8",
+        "--data",
+        "set",
+        "--out",
+        "net",
+        "--preset",
+        "cifar",
+        "--epochs",
+        "2",
+    ];
     let output = Command::new(dyntta).args(args).args(["--batch-size", "4"]).current_dir(folder).output()?;
     if !output.status.success() {
         bail!("dyntta {}: {}", args.join(" "), String::from_utf8_lossy(&output.stderr));

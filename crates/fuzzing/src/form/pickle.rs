@@ -15,8 +15,31 @@ enum Argument {
 
 fn argument(opcode: u8) -> Option<Argument> {
     Some(match opcode {
-        b'(' | b')' | b'.' | b'0' | b'1' | b'2' | b'N' | b'Q' | b'R' | b'a' | b'b' | b'd' | b'e' | b'l' | b'o'
-        | b's' | b't' | b'u' | b']' | b'}' | 0x81 | 0x85..=0x89 | 0x8f..=0x94 | 0x97 | 0x98 => Argument::Fixed(0),
+        b'('
+        | b')'
+        | b'.'
+        | b'0'
+        | b'1'
+        | b'2'
+        | b'N'
+        | b'Q'
+        | b'R'
+        | b'a'
+        | b'b'
+        | b'd'
+        | b'e'
+        | b'l'
+        | b'o'
+        | b's'
+        | b't'
+        | b'u'
+        | b']'
+        | b'}'
+        | 0x81
+        | 0x85..=0x89
+        | 0x8f..=0x94
+        | 0x97
+        | 0x98 => Argument::Fixed(0),
         b'h' | b'q' | b'K' | 0x80 | 0x82 => Argument::Fixed(1),
         b'M' | 0x83 => Argument::Fixed(2),
         b'J' | b'j' | b'r' | 0x84 => Argument::Fixed(4),

@@ -158,7 +158,8 @@ fn change(stream: &mut Stream, field: &mut Field, tokens: &[&[u8]]) {
         Field::Fixed64(_, value) => *value = number(stream),
         Field::Fixed32(_, value) => {
             let special = [0.0, -1.0, 1e-30, 1e30, f32::NAN, f32::INFINITY, f32::NEG_INFINITY];
-            *value = if stream.below(2) == 0 { number(stream) as u32 } else { pick(stream, &special).to_bits() };
+            *value =
+                if stream.below(2) == 0 { number(stream) as u32 } else { pick(stream, &special).to_bits() };
         }
         Field::Bytes(_, value) if stream.below(2) == 0 => {
             *value = token(stream, tokens).to_vec();

@@ -60,7 +60,8 @@ fn entries(data: &[u8]) -> Option<Vec<Entry>> {
     let mut rest = data;
     let mut entries = Vec::new();
     while let Some(header) = rest.strip_prefix(b"PK\x03\x04") {
-        let word = |at: usize| Some(usize::from(u16::from_le_bytes(header.get(at..at + 2)?.try_into().ok()?)));
+        let word =
+            |at: usize| Some(usize::from(u16::from_le_bytes(header.get(at..at + 2)?.try_into().ok()?)));
         let size = u32::from_le_bytes(header.get(14..18)?.try_into().ok()?) as usize;
         let (name, extra) = (word(22)?, word(24)?);
         let data_at = 26 + name + extra;

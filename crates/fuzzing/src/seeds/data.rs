@@ -38,8 +38,7 @@ fn tar(entries: &[(&str, u8, &[u8])]) -> Vec<u8> {
 pub(crate) fn tars() -> Vec<Vec<u8>> {
     let images = labelled_images();
     let plain: Vec<_> = images.iter().map(|(name, data)| (*name, b'0', &data[..])).collect();
-    let corrupted: Vec<_> =
-        images.iter().map(|(name, data)| (format!("fog/1/{name}"), &data[..])).collect();
+    let corrupted: Vec<_> = images.iter().map(|(name, data)| (format!("fog/1/{name}"), &data[..])).collect();
     let corrupted: Vec<_> = corrupted.iter().map(|(name, data)| (name.as_str(), b'0', *data)).collect();
     let one = &images[0].1[..];
     vec![
@@ -55,9 +54,20 @@ pub(crate) fn tars() -> Vec<Vec<u8>> {
         ]),
         // Samples of WebDataset.
         tar(&[("00.png", b'0', one), ("00.cls", b'0', b"1"), ("01.png", b'0', one), ("01.cls", b'0', b"0")]),
-        tar(&[("00.png", b'0', one), ("00.json", b'0', br#"{"label": 3}"#), ("01.png", b'0', one), ("01.json", b'0', b"{}")]),
+        tar(&[
+            ("00.png", b'0', one),
+            ("00.json", b'0', br#"{"label": 3}"#),
+            ("01.png", b'0', one),
+            ("01.json", b'0', b"{}"),
+        ]),
         // Links and what is no file.
-        tar(&[("auk/1.png", b'0', one), ("owl/1.png", b'2', b""), ("owl/2.png", b'1', b""), ("owl/", b'5', b""), ("owl/3.png", b'0', one)]),
+        tar(&[
+            ("auk/1.png", b'0', one),
+            ("owl/1.png", b'2', b""),
+            ("owl/2.png", b'1', b""),
+            ("owl/", b'5', b""),
+            ("owl/3.png", b'0', one),
+        ]),
         form::gzip(&tar(&plain)),
     ]
 }
@@ -91,7 +101,8 @@ pub(crate) fn csvs() -> Vec<Vec<u8>> {
 }
 
 fn npy(version: u8, kind: &str, shape: &str, data: &[u8]) -> Vec<u8> {
-    let mut header = format!("{{'descr': '{kind}', 'fortran_order': False, 'shape': ({shape}), }}").into_bytes();
+    let mut header =
+        format!("{{'descr': '{kind}', 'fortran_order': False, 'shape': ({shape}), }}").into_bytes();
     header.resize(header.len() + 63 - (header.len() + 10) % 64, b' ');
     header.push(b'\n');
     let length = (header.len() as u32).to_le_bytes();

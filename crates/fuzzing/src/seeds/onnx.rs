@@ -73,7 +73,8 @@ fn ints(name: &str, values: &[i64]) -> Field {
 }
 
 fn value(tag: u64, name: &str, dims: &[i64]) -> Field {
-    let dims = dims.iter().map(|d| Message(1, vec![if *d < 0 { text(2, "N") } else { Varint(1, *d as u64) }]));
+    let dims =
+        dims.iter().map(|d| Message(1, vec![if *d < 0 { text(2, "N") } else { Varint(1, *d as u64) }]));
     let shape = Message(2, dims.collect());
     Message(tag, vec![text(1, name), Message(2, vec![Message(1, vec![Varint(1, 1), shape])])])
 }
@@ -120,14 +121,65 @@ fn bodies() -> Vec<Body<'static>> {
     let f = floats;
     let mut out: Vec<Body> = Vec::new();
     for op in [
-        "Relu", "LeakyRelu", "ThresholdedRelu", "Elu", "Selu", "Sigmoid", "HardSigmoid", "HardSwish", "Swish", "Mish", "Gelu", "Erf",
-        "Tanh", "Softplus", "Softsign", "Exp", "Log", "Sqrt", "Reciprocal", "Neg", "Abs", "Floor", "Ceil", "Identity", "Dropout",
-        "GlobalAveragePool", "GlobalMaxPool", "Softmax", "LogSoftmax", "Flatten", "ReduceMax", "ReduceMean", "ReduceMin", "ReduceSum",
-        "ReduceProd", "ReduceSumSquare", "Sin", "Einsum", "LSTM", "Not",
+        "Relu",
+        "LeakyRelu",
+        "ThresholdedRelu",
+        "Elu",
+        "Selu",
+        "Sigmoid",
+        "HardSigmoid",
+        "HardSwish",
+        "Swish",
+        "Mish",
+        "Gelu",
+        "Erf",
+        "Tanh",
+        "Softplus",
+        "Softsign",
+        "Exp",
+        "Log",
+        "Sqrt",
+        "Reciprocal",
+        "Neg",
+        "Abs",
+        "Floor",
+        "Ceil",
+        "Identity",
+        "Dropout",
+        "GlobalAveragePool",
+        "GlobalMaxPool",
+        "Softmax",
+        "LogSoftmax",
+        "Flatten",
+        "ReduceMax",
+        "ReduceMean",
+        "ReduceMin",
+        "ReduceSum",
+        "ReduceProd",
+        "ReduceSumSquare",
+        "Sin",
+        "Einsum",
+        "LSTM",
+        "Not",
     ] {
         out.push((op, vec![], vec![("alpha", F(0.3))]));
     }
-    for op in ["Add", "Sub", "Mul", "Div", "Pow", "Max", "Min", "Mean", "Sum", "Mod", "PRelu", "Greater", "LessOrEqual", "Equal"] {
+    for op in [
+        "Add",
+        "Sub",
+        "Mul",
+        "Div",
+        "Pow",
+        "Max",
+        "Min",
+        "Mean",
+        "Sum",
+        "Mod",
+        "PRelu",
+        "Greater",
+        "LessOrEqual",
+        "Equal",
+    ] {
         out.push((op, vec![f("a", &[3, 1, 1])], vec![]));
     }
     out.extend(convolutions());
@@ -147,19 +199,43 @@ fn bodies() -> Vec<Body<'static>> {
     out.push(("CastLike", vec![ints("a", &[1])], vec![]));
     out.push(("Resize", vec![f("a", &[0]), f("b", &[4])], vec![("mode", S("nearest"))]));
     let linear = ("coordinate_transformation_mode", S("align_corners"));
-    out.push(("Resize", vec![f("a", &[0]), f("b", &[0]), ints("c", &[1, 3, 7, 9])], vec![("mode", S("linear")), linear]));
+    out.push((
+        "Resize",
+        vec![f("a", &[0]), f("b", &[0]), ints("c", &[1, 3, 7, 9])],
+        vec![("mode", S("linear")), linear],
+    ));
     out
 }
 
 fn convolutions() -> Vec<Body<'static>> {
     let f = floats;
     vec![
-        ("Conv", vec![f("a", &[6, 1, 3, 3]), f("b", &[6])], vec![("group", I(3)), ("dilations", Ints(&[1, 1]))]),
-        ("Conv", vec![f("a", &[2, 3, 2, 2])], vec![("auto_pad", S("SAME_UPPER")), ("strides", Ints(&[2, 2]))]),
+        (
+            "Conv",
+            vec![f("a", &[6, 1, 3, 3]), f("b", &[6])],
+            vec![("group", I(3)), ("dilations", Ints(&[1, 1]))],
+        ),
+        (
+            "Conv",
+            vec![f("a", &[2, 3, 2, 2])],
+            vec![("auto_pad", S("SAME_UPPER")), ("strides", Ints(&[2, 2]))],
+        ),
         ("ConvTranspose", vec![f("a", &[3, 2, 2, 2])], vec![("strides", Ints(&[2, 2]))]),
-        ("MaxPool", vec![], vec![("kernel_shape", Ints(&[3, 3])), ("pads", Ints(&[1, 1, 1, 1])), ("strides", Ints(&[2, 2]))]),
-        ("MaxPool", vec![], vec![("kernel_shape", Ints(&[2, 2])), ("ceil_mode", I(1)), ("dilations", Ints(&[2, 2]))]),
-        ("AveragePool", vec![], vec![("kernel_shape", Ints(&[2, 3])), ("count_include_pad", I(1)), ("pads", Ints(&[0, 1, 0, 1]))]),
+        (
+            "MaxPool",
+            vec![],
+            vec![("kernel_shape", Ints(&[3, 3])), ("pads", Ints(&[1, 1, 1, 1])), ("strides", Ints(&[2, 2]))],
+        ),
+        (
+            "MaxPool",
+            vec![],
+            vec![("kernel_shape", Ints(&[2, 2])), ("ceil_mode", I(1)), ("dilations", Ints(&[2, 2]))],
+        ),
+        (
+            "AveragePool",
+            vec![],
+            vec![("kernel_shape", Ints(&[2, 3])), ("count_include_pad", I(1)), ("pads", Ints(&[0, 1, 0, 1]))],
+        ),
     ]
 }
 
@@ -180,7 +256,11 @@ fn shapes() -> Vec<Body<'static>> {
         ("Concat", vec![floats("a", &[1, 2, 4, 4])], vec![("axis", I(1))]),
         ("Split", vec![ints("a", &[1, 2])], vec![("axis", I(1))]),
         ("ReduceMean", vec![ints("a", &[2, 3])], vec![("keepdims", I(0))]),
-        ("Upsample", vec![floats("a", &[4])], vec![("mode", S("nearest")), ("scales", Floats(&[1.0, 1.0, 2.0, 2.0]))]),
+        (
+            "Upsample",
+            vec![floats("a", &[4])],
+            vec![("mode", S("nearest")), ("scales", Floats(&[1.0, 1.0, 2.0, 2.0]))],
+        ),
     ]
 }
 

@@ -90,11 +90,15 @@ fn zipped(stem: &str, tensors: &[Tensor], kind: &str, width: usize, wrapped: boo
 }
 
 /// The last layer of a CIFAR ResNet and a little more: enough for the keys to be looked at.
-const SMALL: [Tensor; 3] =
-    [("conv1.weight", &[2, 3, 3, 3], None), ("linear.weight", &[3, 4], Some(&[1, 3])), ("linear.bias", &[3], None)];
+const SMALL: [Tensor; 3] = [
+    ("conv1.weight", &[2, 3, 3, 3], None),
+    ("linear.weight", &[3, 4], Some(&[1, 3])),
+    ("linear.bias", &[3], None),
+];
 
 pub(crate) fn pickles() -> Vec<Vec<u8>> {
-    let prefixed: [Tensor; 2] = [("module.fc.weight", &[2, 2], None), ("module.num_batches_tracked", &[], None)];
+    let prefixed: [Tensor; 2] =
+        [("module.fc.weight", &[2, 2], None), ("module.num_batches_tracked", &[], None)];
     vec![
         zipped("archive", &SMALL, "FloatStorage", 4, false),
         zipped("net", &SMALL, "HalfStorage", 2, true),

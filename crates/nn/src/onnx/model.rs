@@ -74,6 +74,15 @@ impl Model {
         &self.metadata
     }
 
+    /// The files that hold it: its own, and those beside it with its weights, each once.
+    pub fn files(&self) -> Vec<PathBuf> {
+        let folder = self.path.parent().unwrap_or(Path::new(""));
+        let beside = self.graph.initializer.iter().flat_map(|tensor| &tensor.external_data);
+        let beside = beside.filter(|entry| entry.key == "location").map(|entry| folder.join(&entry.value));
+        let beside: std::collections::BTreeSet<PathBuf> = beside.collect();
+        std::iter::once(self.path.clone()).chain(beside).collect()
+    }
+
     /// Height and width of its images where it fixes them; none if it has no image input.
     pub fn input_size(&self) -> [Option<usize>; 2] {
         match self.input() {

@@ -172,7 +172,8 @@ fn beside(ir: &Ir, node: &Node, constant: f32) -> Option<Edge> {
 fn fold_batch_norm(ir: &mut Ir, uses: &Uses) -> Option<()> {
     let (i, conv, [weight, bias]) = (0..ir.nodes.len()).find_map(|i| {
         let node = &ir.nodes[i];
-        if node.op != "BatchNormalization" || node.has_output(1) || node.attributes.int("spatial") == Some(0) {
+        if node.op != "BatchNormalization" || node.has_output(1) || node.attributes.int("spatial") == Some(0)
+        {
             return None;
         }
         let conv = uses.made_by(ir, node.input(0), &["Conv"])?;

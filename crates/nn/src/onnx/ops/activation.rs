@@ -5,9 +5,9 @@ use burn::tensor::{Tensor, activation};
 use dyntta_kernels::act::{self, Activation};
 use rayon::prelude::*;
 
+use super::trigonometry::Angle;
 use super::{Context, Inputs, Op, boxed, float, ints};
 use crate::onnx::ir::Node;
-use super::trigonometry::Angle;
 use crate::onnx::value::{Float, Ints, RANK, Value, broadcast};
 use crate::ops;
 use crate::ops::function::{Context as Pass, Function, Gradient, Keeps, Output, View, apply, is_native};
@@ -340,7 +340,8 @@ impl Unary {
                 where_positive(x.clone(), x, below).mul_scalar(gamma)
             }
             Self::Celu(alpha) => {
-                let below = x.clone().clamp_max(0.0).div_scalar(alpha).exp().sub_scalar(1.0).mul_scalar(alpha);
+                let below =
+                    x.clone().clamp_max(0.0).div_scalar(alpha).exp().sub_scalar(1.0).mul_scalar(alpha);
                 where_positive(x.clone(), x, below)
             }
             Self::Shrink { from, bias } => {

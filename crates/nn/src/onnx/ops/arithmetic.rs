@@ -140,9 +140,9 @@ impl Op for Variadic {
                     let max = matches!(self, Self::Max);
                     Value::Int(a.zip(&b, a.kind, |a, b| if max { a.max(b) } else { a.min(b) })?)
                 }
-                (a, b) => Value::Float(
-                    self.floats(a.into_float(context.device)?, b.into_float(context.device)?)?,
-                ),
+                (a, b) => {
+                    Value::Float(self.floats(a.into_float(context.device)?, b.into_float(context.device)?)?)
+                }
             };
         }
         Ok(vec![match (self, result) {

@@ -54,7 +54,9 @@ impl Op for Conv {
             return Err(format!("a tensor of shape {shape:?} and weights of {weights:?}"));
         };
         if !(1..4).contains(&size.len()) || size.len() != kernel.len() {
-            return Err(format!("a tensor of shape {shape:?} and weights of {weights:?}: one to three axes are supported"));
+            return Err(format!(
+                "a tensor of shape {shape:?} and weights of {weights:?}: one to three axes are supported"
+            ));
         }
         let groups = self.groups;
         let declared = self.kernel.as_deref().unwrap_or(kernel);
@@ -83,12 +85,9 @@ impl Op for Conv {
                     .reshape(&result)?
             }
             [rows, columns] => convolve(x, weight.nchw()?, bias, [rows, columns], groups, context)?,
-            [depth, rows, columns] => {
-                planes(x, weight, bias, [depth, rows, columns], groups, context)?.reshape(&[
-                    *n, result[2], *cout, result[3], result[4],
-                ])?
-                .permute(&[0, 2, 1, 3, 4])
-            }
+            [depth, rows, columns] => planes(x, weight, bias, [depth, rows, columns], groups, context)?
+                .reshape(&[*n, result[2], *cout, result[3], result[4]])?
+                .permute(&[0, 2, 1, 3, 4]),
             _ => return Err("an axis too many".into()),
         };
         float(y)
@@ -112,7 +111,8 @@ fn planes(
         parts.push(zeros.map(Float::from_tensor));
     }
     let parts: Vec<Float> = [parts[0].take(), Some(x), parts[1].take()].into_iter().flatten().collect();
-    let x = if parts.len() == 1 { parts.into_iter().next().ok_or("no image")? } else { Float::concat(parts, 2) };
+    let x =
+        if parts.len() == 1 { parts.into_iter().next().ok_or("no image")? } else { Float::concat(parts, 2) };
     let mut bias = bias;
     let mut sum: Option<Float> = None;
     for tap in 0..taps {
@@ -180,7 +180,10 @@ struct Transposed {
 fn transposed(node: &Node) -> Result<Box<dyn Op>, String> {
     let kernel = kernel_shape(node)?;
     if kernel.as_ref().is_some_and(|k| k.len() > 2) {
-        return Err(format!("kernel_shape = {:?}: one or two axes are supported", kernel.unwrap_or_default()));
+        return Err(format!(
+            "kernel_shape = {:?}: one or two axes are supported",
+            kernel.unwrap_or_default()
+        ));
     }
     let list = |name: &str| match node.attributes.extents(name)? {
         Some(list) if list.iter().any(|&v| v > TOO_LARGE) => {
@@ -229,8 +232,16 @@ impl Op for Transposed {
         };
         let rank = size.len();
         let declared = self.kernel.as_deref().unwrap_or(kernel);
-        if !(1..3).contains(&rank) || rank != kernel.len() || cin != from || !cin.is_multiple_of(self.groups) || declared != kernel {
-            return Err(format!("a tensor of shape {shape:?} and weights of {weights:?} in {} groups", self.groups));
+        if !(1..3).contains(&rank)
+            || rank != kernel.len()
+            || cin != from
+            || !cin.is_multiple_of(self.groups)
+            || declared != kernel
+        {
+            return Err(format!(
+                "a tensor of shape {shape:?} and weights of {weights:?} in {} groups",
+                self.groups
+            ));
         }
         let zeros = vec![0; rank];
         let extra = self.extra.as_ref().unwrap_or(&zeros);

@@ -183,8 +183,7 @@ impl Labelled {
         if labels.len() > RANK {
             return Err(format!("a product of rank {}: up to {RANK} are supported", labels.len()));
         }
-        let shape: Vec<usize> =
-            labels.iter().map(|&l| a.extent(l).or(b.extent(l)).unwrap_or(1)).collect();
+        let shape: Vec<usize> = labels.iter().map(|&l| a.extent(l).or(b.extent(l)).unwrap_or(1)).collect();
         let count = context.room(&shape)?;
         context.affordable(&[count, summed.iter().map(|&l| a.extent(l).unwrap_or(1)).product()])?;
         let (a, b) = (a.matrices([&lead, &rows, &summed])?, b.matrices([&lead, &summed, &columns])?);

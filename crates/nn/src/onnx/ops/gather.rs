@@ -114,7 +114,8 @@ impl Op for GatherElements {
 fn starts(shape: &[usize], indices: &Ints, batch: usize) -> Result<(usize, Vec<usize>), String> {
     let wrong = || format!("indices of shape {:?} in a tensor of shape {shape:?}", indices.shape);
     let (&depth, lead) = indices.shape.split_last().ok_or_else(wrong)?;
-    let fits = depth > 0 && batch <= lead.len() && batch + depth <= shape.len() && lead[..batch] == shape[..batch];
+    let fits =
+        depth > 0 && batch <= lead.len() && batch + depth <= shape.len() && lead[..batch] == shape[..batch];
     if !fits {
         return Err(wrong());
     }
@@ -145,7 +146,8 @@ impl Op for GatherNd {
         let (x, indices) = (inputs.value(0)?, inputs.ints(1)?);
         let shape = x.shape();
         let (len, starts) = starts(&shape, &indices, self.batch)?;
-        let (depth, lead) = (indices.shape[indices.shape.len() - 1], &indices.shape[..indices.shape.len() - 1]);
+        let (depth, lead) =
+            (indices.shape[indices.shape.len() - 1], &indices.shape[..indices.shape.len() - 1]);
         let result = [lead, &shape[self.batch + depth..]].concat();
         context.made(&result, shape.iter().product())?;
         Ok(vec![rows(x, len, &starts, result)?])
@@ -247,7 +249,8 @@ impl Reduction {
         }
         let count: usize = x.shape().iter().product();
         let total = count / len.max(1);
-        let flat = |x: Float, rows: usize| Ok::<_, String>(x.reshape(&[rows, len])?.data().reshape([rows, len]));
+        let flat =
+            |x: Float, rows: usize| Ok::<_, String>(x.reshape(&[rows, len])?.data().reshape([rows, len]));
         let (x, updates) = (flat(x, total)?, flat(updates, starts.len())?);
         let indices: Vec<i32> = starts.iter().map(|&i| i as i32).collect();
         let indices = Tensor::<1, Int>::from_data(TensorData::new(indices, [starts.len()]), context.device);

@@ -70,7 +70,8 @@ impl Op for Range {
                     return Err("steps of 0".into());
                 }
                 // Rounded away from zero: the last step may be a part of one.
-                let steps = (to - from) / by + i128::from((to - from) % by != 0 && ((to - from) < 0) == (by < 0));
+                let steps =
+                    (to - from) / by + i128::from((to - from) % by != 0 && ((to - from) < 0) == (by < 0));
                 let count = usize::try_from(steps.max(0)).map_err(|_| format!("{steps} numbers"))?;
                 context.made(&[count], 0)?;
                 ints(Ints::wrapped(start.kind, vec![count], (0..count as i128).map(|i| from + i * by)))
@@ -80,7 +81,9 @@ impl Op for Range {
                 let steps = ((f64::from(limit) - f64::from(start)) / f64::from(step)).ceil().max(0.0);
                 // Infinity becomes the largest number there is, which is too large.
                 let count = if steps.is_nan() || step == 0.0 { usize::MAX } else { steps as usize };
-                context.made(&[count], 0).map_err(|_| format!("the range from {start} to {limit} by {step}"))?;
+                context
+                    .made(&[count], 0)
+                    .map_err(|_| format!("the range from {start} to {limit} by {step}"))?;
                 let values = (0..count).map(|i| start + i as f32 * step).collect();
                 float(Float::from_values(values, &[count], context.device)?)
             }

@@ -264,7 +264,8 @@ impl Op for CumulativeSum {
                 let at = x.at(axis);
                 let x = if self.exclusive && extent > 1 {
                     let zeros = x.clone().slice(axis, 0, 1, 1).shape();
-                    let zeros = Float::from_values(vec![0.0; zeros.iter().product()], &zeros, context.device)?;
+                    let zeros =
+                        Float::from_values(vec![0.0; zeros.iter().product()], &zeros, context.device)?;
                     Float::concat(vec![zeros, x.slice(axis, 0, extent - 1, 1)], axis)
                 } else if self.exclusive {
                     x.map(|x| x.mul_scalar(0.0))

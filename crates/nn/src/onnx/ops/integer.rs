@@ -63,7 +63,8 @@ impl Op for Compare {
                 ints(a.zip(&b, DataType::Bool, |a, b| self.holds(a, b).into())?)
             }
             (a, b) => {
-                let [a, b] = [a, b].map(|x| Ok::<_, String>(x.into_float(context.device)?.expand(&shape)?.values()));
+                let [a, b] =
+                    [a, b].map(|x| Ok::<_, String>(x.into_float(context.device)?.expand(&shape)?.values()));
                 ints(Ints::truth(shape, a?.into_iter().zip(b?).map(|(a, b)| self.holds(a, b))))
             }
         }
@@ -182,7 +183,11 @@ impl Op for Test {
     fn run(&self, mut inputs: Inputs, _: &Context<'_>) -> Result<Vec<Value>, String> {
         let x = inputs.float(0)?;
         let test = |v: f32| {
-            if self.nan { v.is_nan() } else { v.is_infinite() && (if v < 0.0 { self.below } else { self.above }) }
+            if self.nan {
+                v.is_nan()
+            } else {
+                v.is_infinite() && (if v < 0.0 { self.below } else { self.above })
+            }
         };
         ints(Ints::truth(x.shape(), x.values().into_iter().map(test)))
     }

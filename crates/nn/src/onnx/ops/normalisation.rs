@@ -147,7 +147,8 @@ impl Op for OfConstants {
             row.iter_mut().for_each(|v| *v = ((f64::from(*v) - means[c]) * factor) as f32 + shift[c]);
         }
         let running = |old: Vec<f32>, new: &[f64]| {
-            let mixed = old.iter().zip(new).map(|(&o, n)| f64::from(o) * self.momentum + n * (1.0 - self.momentum));
+            let mixed =
+                old.iter().zip(new).map(|(&o, n)| f64::from(o) * self.momentum + n * (1.0 - self.momentum));
             Float::from_values(mixed.map(|v| v as f32).collect(), &[*c], context.device)
         };
         Ok(vec![

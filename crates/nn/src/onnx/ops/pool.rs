@@ -76,7 +76,11 @@ impl Span {
     fn new(mut axis: Axis, size: usize, ceil: bool) -> Result<Self, String> {
         let declared = axis.after;
         if axis.before.max(axis.after) >= axis.kernel.max(axis.reach()) {
-            return Err(format!("padding of {} for windows of {} pixels", axis.before.max(axis.after), axis.reach()));
+            return Err(format!(
+                "padding of {} for windows of {} pixels",
+                axis.before.max(axis.after),
+                axis.reach()
+            ));
         }
         let mut count = axis.count(size)?;
         let total = size + axis.before + axis.after;
@@ -134,7 +138,9 @@ impl Op for Pool {
         // Of two axes it has the shape, and may go on lying as the kernels have it.
         let y = if size.len() == 2 { y } else { y.reshape(&result)? };
         float(match self.kind {
-            Kind::Norm(p) => from_power(y.map(|y| y.mul_scalar(self.kernel.iter().product::<usize>() as f32)), p),
+            Kind::Norm(p) => {
+                from_power(y.map(|y| y.mul_scalar(self.kernel.iter().product::<usize>() as f32)), p)
+            }
             _ => y,
         })
     }

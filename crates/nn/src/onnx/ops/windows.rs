@@ -119,7 +119,9 @@ impl Windows {
         let fits = [strides.len(), dilations.len(), kernel.len()] == [rank; 3]
             && !matches!(&self.border, Border::Pads(p) if p.len() != 2 * rank);
         if !fits {
-            return Err(format!("kernel, strides, dilations and pads are not for the {rank} axes of {size:?}"));
+            return Err(format!(
+                "kernel, strides, dilations and pads are not for the {rank} axes of {size:?}"
+            ));
         }
         if let Some(&bad) = kernel.iter().find(|k| !(1..TOO_LARGE).contains(*k)) {
             return Err(format!("a kernel of {bad} pixels"));
