@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 
 use clap::builder::ValueParser;
 use clap::{Arg, Command, CommandFactory};
-use dyntta_train::Stop;
+use dyntta_train::{RUN_FILES, Stop};
 
-use super::{CLASSIFIER_RUN, ENHANCER_RUN, Role, is_picture, is_result, picture, result, role};
+use super::{Role, is_picture, is_result, picture, result, role};
 use crate::Cli;
 
 /// The commands without others below them, each with its name.
@@ -221,16 +221,14 @@ fn no_command_replaces_a_file_that_it_did_not_write() {
             .flat_map(|folder| files.iter().map(move |file| format!("out{folder}/{file}")))
             .collect()
     };
-    let nested: Vec<&str> = ENHANCER_RUN.iter().copied().filter(|f| *f != "state.safetensors").collect();
+    let nested: Vec<&str> = RUN_FILES.into_iter().filter(|f| *f != "state.safetensors").collect();
     for (name, command) in commands() {
         let flags = flags(&name, &command);
         let (files, to) = match name.join(" ").as_str() {
-            "train" => (runs(&[""], ENHANCER_RUN), "out"),
-            "retrain" | "classifier train" => (runs(&[""], CLASSIFIER_RUN), "out"),
+            "train" | "retrain" | "classifier train" => (runs(&[""], &RUN_FILES), "out"),
             "demo" => {
                 let beside = runs(&[""], &["results.json", "table.txt", "picture.png"]);
-                let classifier = runs(&["/classifier"], &["classifier.safetensors", "classifier.json"]);
-                ([beside, classifier, runs(&["/urie", "/dyntta"], &nested)].concat(), "out")
+                ([beside, runs(&["/classifier", "/urie", "/dyntta"], &nested)].concat(), "out")
             }
             "experiment" => (runs(&[""], &["results.json", "results.md", "results.svg"]), "out"),
             "estimate" => {
