@@ -115,13 +115,17 @@ pub fn fit<M: Module>(
     let mut history = Vec::new();
     let first = at.epoch * steps + at.step;
     let mut saves = Saves::new(folder.as_ref().is_some_and(|f| f.resume));
+    let mut last_saved = None;
     while at.epoch < recipe.epochs {
         let mut batches = data.epoch(at.epoch, at.step, recipe);
         let mut started = Instant::now();
         while at.step < steps {
             if stop.requested() {
                 return Err(match &folder {
-                    Some(folder) => interrupted(folder, &model, average.as_ref(), &optimizer, &at)?,
+                    Some(folder) => {
+                        let there = last_saved == Some((at.epoch, at.step));
+                        interrupted(folder, &model, average.as_ref(), &optimizer, &at, there)?
+                    }
                     None => Error::Interrupted(None),
                 });
             }
@@ -182,6 +186,7 @@ pub fn fit<M: Module>(
             {
                 metrics.as_ref().map_or(Ok(()), MetricsFile::sync)?;
                 state::save(&folder.path.join(state::FILE), &model, average.as_ref(), &optimizer, &at)?;
+                last_saved = Some((at.epoch, at.step));
                 saves.done(checking + started.elapsed());
                 started = Instant::now();
             }
@@ -192,7 +197,7 @@ pub fn fit<M: Module>(
         let validation = match &folder {
             Some(folder) => match (folder.export)(average.as_ref().unwrap_or(&model)) {
                 Err(Error::Interrupted(_)) => {
-                    return Err(interrupted(folder, &model, average.as_ref(), &optimizer, &at)?);
+                    return Err(interrupted(folder, &model, average.as_ref(), &optimizer, &at, false)?);
                 }
                 measured => measured?,
             },
@@ -218,6 +223,7 @@ pub fn fit<M: Module>(
             let started = Instant::now();
             metrics.as_ref().map_or(Ok(()), MetricsFile::sync)?;
             state::save(&folder.path.join(state::FILE), &model, average.as_ref(), &optimizer, &at)?;
+            last_saved = Some((at.epoch, at.step));
             saves.done(started.elapsed());
         }
     }
@@ -233,15 +239,18 @@ pub fn fit<M: Module>(
     Ok((average.unwrap_or(model), history))
 }
 
-/// Saves the state of a run that is to stop, and says how it goes on.
+/// Saves the state of a run that is to stop, unless that very state is there already, and says how it goes on.
 fn interrupted<M: Module>(
     folder: &RunFolder<'_, M>,
     model: &M,
     average: Option<&M>,
     optimizer: &ModuleOptimizer,
     at: &Position,
+    there: bool,
 ) -> Result<Error, Error> {
-    state::save(&folder.path.join(state::FILE), model, average, optimizer, at)?;
+    if !there {
+        state::save(&folder.path.join(state::FILE), model, average, optimizer, at)?;
+    }
     let how = format!("the run is saved in {}: continue it with --resume", shown(&folder.path));
     Ok(Error::Interrupted(Some(how)))
 }
