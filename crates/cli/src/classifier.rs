@@ -85,7 +85,9 @@ fn info(args: &InfoArgs) -> Result<()> {
     let graph = classifier.graph().map(|graph| graph.info());
     let parameters = match graph {
         Some(_) => None,
-        None => Some(weights::read(path)?.values().map(|entry| entry.data.len()).sum::<usize>()),
+        None => classifier
+            .network()
+            .map(|net| weights::state_dict(net).values().map(|entry| entry.data.len()).sum::<usize>()),
     };
     if args.json {
         let out = json!({

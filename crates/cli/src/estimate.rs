@@ -133,6 +133,7 @@ pub fn run(args: &Args, claims: Claims, stop: &Stop) -> Result<()> {
             arch: args.arch.clone(),
             output: args.input.reading.output.clone(),
             scores: args.input.reading.scores(),
+            weights_key: args.input.reading.weights_key.clone(),
             setting: Some(args.setting),
             preset: args.preset.clone(),
             limit: args.limit,

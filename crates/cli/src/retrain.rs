@@ -107,6 +107,7 @@ impl Common {
             data: self.data.clone(),
             validation: self.validation.clone(),
             arch: self.arch.clone(),
+            weights_key: self.input.reading.weights_key.clone(),
             strength: self.strength,
             style: self.style.clone(),
             top_k: self.top_k,

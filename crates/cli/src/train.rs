@@ -90,6 +90,7 @@ impl Args {
             arch: self.arch.clone(),
             output: self.input.reading.output.clone(),
             scores: self.input.reading.scores(),
+            weights_key: self.input.reading.weights_key.clone(),
             preprocessing: self.input.preprocessing.clone(),
             input_size: given.input_size,
             resize: given.resize,

@@ -9,7 +9,7 @@ use dyntta_data::{Dataset, Options, Preprocessing, Skipped, Split};
 use dyntta_files::{shown, write_atomic};
 use dyntta_image::{ChannelOrder, Exif, Filter, ValueRange};
 use dyntta_nn::ops::plain::to_nhwc;
-use dyntta_nn::{Arch, Classifier, ClassifierNet, Init, Mode, Normalisation, weights};
+use dyntta_nn::{Arch, Classifier, ClassifierNet, Init, Mode, Normalise, onnx, weights};
 use serde::{Deserialize, Serialize};
 
 use crate::augmentation::{Augmentation, Style};
@@ -47,6 +47,8 @@ pub struct ClassifierSettings {
     pub from_scratch: Option<bool>,
     /// The architecture; absent: that of the weights to start from.
     pub arch: Option<String>,
+    /// Which of several sets of weights in the file to start from: what stands before its keys; absent: the first of timm's order.
+    pub weights_key: Option<String>,
     /// The training-time augmentation: `none`, `augmix`, `randaugment`, `trivialaugment`, or a policy's file.
     pub policy: Option<String>,
     /// How a policy's file is used: `top-k`, `sampled` or `inverted`, see [`Style`].
@@ -137,6 +139,7 @@ impl ClassifierSettings {
             classifier,
             from_scratch,
             arch,
+            weights_key,
             policy,
             style,
             top_k,
@@ -170,6 +173,11 @@ impl ClassifierSettings {
         )
     }
 
+    /// How the weights to start from are read.
+    pub(crate) fn load(&self) -> onnx::Options {
+        onnx::Options { weights_key: self.weights_key.clone(), ..onnx::Options::default() }
+    }
+
     /// Fills in the defaults and checks the ranges.
     ///
     /// From scratch: SGD with momentum 0.9 along a cosine, weight decay 5e-4 and batches of 128 at 0.1 for 30 epochs with
@@ -183,10 +191,14 @@ impl ClassifierSettings {
         let named_arch = self.arch.as_deref().map(str::parse::<Arch>).transpose()?;
         let arch = match (named_arch, &self.classifier) {
             (Some(arch), _) => arch,
-            (None, Some(path)) => match Arch::of_file(path)? {
+            (None, Some(path)) => match Arch::of_file_with(path, &self.load())? {
                 Some(arch) => arch,
                 // The same message as everywhere.
-                None => Classifier::load(path, None, Normalisation::IMAGENET, &Device::flex())?.arch(),
+                None => {
+                    let options = self.load();
+                    Classifier::load_with(path, None, Normalisation::IMAGENET, &options, &Device::flex())?
+                        .arch()
+                }
             },
             (None, None) => {
                 return Err(Error::setting("arch", format!("one of {}", Arch::known()), "nothing"));
@@ -420,7 +432,7 @@ pub(crate) fn train_in(
     let validation = validation.map(|set| aligned(set, &data.classes)).transpose()?;
     let (n, size) = (recipe.batch_size.min(data.len()), geometry.fit.size);
     trial::check_batch(Shape { n, height: size.height, width: size.width })?;
-    let (net, start) = fresh(resolved, &data, &device)?;
+    let (net, start) = fresh(resolved, settings, &data, &device, progress)?;
     let preprocessing =
         Preprocessing { classes: Some(data.classes.clone()), ..resolved.preprocessing.clone() };
     let fingerprint = serde_json::json!({
@@ -460,8 +472,10 @@ pub(crate) fn train_in(
         // The preprocessing first: weights without it would be fed the default's.
         let json = serde_json::to_string_pretty(&preprocessing).expect("plain data") + "\n";
         write_atomic(weights_path.with_extension("json"), json.as_bytes())?;
-        let training = [(TRAINING.to_owned(), fingerprint.clone())].into();
-        weights::write(&weights_path, &weights::state_dict(net), training)?;
+        // Weights alone don't tell an architecture from another one with the same keys.
+        let about =
+            [(TRAINING.to_owned(), fingerprint.clone()), ("arch".to_owned(), arch.to_string())].into();
+        weights::write(&weights_path, &weights::state_dict(net), about)?;
         let Some(data) = &validation else { return Ok(None) };
         let classifier = Classifier::new(net.clone(), arch, classes, normalisation);
         let plan = Plan { clean: Some(data.clone()), corrupted: None, geometry, batch_size: 100 };
@@ -490,15 +504,19 @@ pub(crate) fn train_in(
 /// The network that training begins with, and the digest of the weights that it begins with, if they are not fresh.
 fn fresh(
     resolved: &ResolvedClassifier,
+    settings: &ClassifierSettings,
     data: &Dataset,
     device: &Device,
+    progress: &mut dyn Progress,
 ) -> Result<(ClassifierNet, Option<String>), Error> {
     let init = Init::new("classifier", resolved.recipe.seed, device);
     let net = ClassifierNet::new(&init, resolved.arch, data.classes.len());
     let Some(path) = &resolved.start else { return Ok((net, None)) };
     let plain = device.clone().without_autodiff();
+    let normalisation = normalisation(&resolved.preprocessing);
     let trained =
-        Classifier::load(path, Some(resolved.arch), normalisation(&resolved.preprocessing), &plain)?;
+        Classifier::load_with(path, Some(resolved.arch), normalisation, &settings.load(), &plain)?;
+    trained.notes().iter().for_each(|note| progress.message(note));
     check_classes(data, &trained)?;
     let trained = trained.network().expect("an ONNX graph is refused before");
     let broken = broken_keys(trained);

@@ -39,6 +39,8 @@ pub struct TrainSettings {
     pub classifier: Option<PathBuf>,
     /// The classifier's architecture; absent: told by its keys.
     pub arch: Option<String>,
+    /// Which of several sets of weights in the classifier's file: what stands before its keys; absent: the first of timm's order.
+    pub weights_key: Option<String>,
     /// Of an ONNX file, the output with the scores; absent: the likeliest.
     pub output: Option<String>,
     /// What that output holds; absent: told by its values.
@@ -127,6 +129,7 @@ impl TrainSettings {
             data,
             classifier,
             arch,
+            weights_key,
             output,
             scores,
             preprocessing,
@@ -230,10 +233,19 @@ impl TrainSettings {
         // A file that is not there or not readable is reported where it is loaded.
         let arch = match self.arch.as_deref() {
             Some(name) => Some(name.parse()?),
-            None => Arch::of_file(&classifier).ok().flatten(),
+            None => {
+                let weights_key = self.weights_key.clone();
+                Arch::of_file_with(&classifier, &onnx::Options { weights_key, ..onnx::Options::default() })
+                    .ok()
+                    .flatten()
+            }
         };
-        let options =
-            onnx::Options { output: self.output.clone(), scores: self.scores, ..onnx::Options::default() };
+        let options = onnx::Options {
+            output: self.output.clone(),
+            scores: self.scores,
+            weights_key: self.weights_key.clone(),
+            ..onnx::Options::default()
+        };
         let model = onnx::is_onnx(&classifier)
             .then(|| onnx::Model::open(&classifier, &options.limits).ok())
             .flatten();
@@ -392,6 +404,7 @@ pub fn train_enhancer(
     let normalisation = normalisation(&resolved.preprocessing);
     let classifier =
         Classifier::load_with(&resolved.classifier, resolved.arch, normalisation, &resolved.options, &plain)?;
+    classifier.notes().iter().for_each(|note| progress.message(note));
     let size = resolved.geometry.fit.size;
     classifier.check_size(size.height, size.width)?;
     progress.message(&format!(
@@ -467,7 +480,8 @@ pub(crate) fn train_in(
             Some(names) => names.clone(),
             None => Bank::paper().names().map(Into::into).collect(),
         }),
-        control_size: resolved.control_size,
+        // What it looks at in training is what it looks at later, whatever the image; a view that is no square is `image_size`.
+        control_size: resolved.control_size.or((size.height == size.width).then_some(size.height)),
         image_size: [size.height, size.width],
         classifier: ClassifierConfig {
             arch: classifier.arch().to_string(),
@@ -484,7 +498,7 @@ pub(crate) fn train_in(
         return finished(&folder, config, resolved.recipe.epochs, device, progress);
     }
     let seed = resolved.recipe.seed;
-    let mut enhancer = config.build(Path::new("settings"), seed, device)?;
+    let mut enhancer = checkpoint::build(&config, Path::new("settings"), seed, device)?;
     if place.at != At::State {
         enhancer = start_from(enhancer, resolved, device, progress)?;
         let n = resolved.recipe.batch_size.min(data.len());
@@ -492,7 +506,7 @@ pub(crate) fn train_in(
             trial::check_batch(Shape { n, height: side, width: side })?;
         }
         // Another enhancer of the same kind: its running statistics are spoilt.
-        let other = config.build(Path::new("settings"), seed, device)?;
+        let other = checkpoint::build(&config, Path::new("settings"), seed, device)?;
         let shape = Shape { n, height: size.height, width: size.width };
         trial::step(&other, classifier, &resolved.classifier, shape, device)?;
     }
@@ -587,7 +601,10 @@ fn start_from(
     }
     if let Some(path) = &resolved.control_weights {
         let dict = weights::read(path)?;
-        let outputs = dict.get("fc.weight").and_then(|e| e.shape.first().copied()).unwrap_or(1000);
+        let outputs = match dict.get("fc.weight").map(|entry| &entry.shape[..]) {
+            Some([outputs, 512]) => *outputs,
+            _ => 1000,
+        };
         let fresh = ResNet::new(&Init::new("enhancer", 0, device).child("control"), Depth::D18, outputs);
         dyntta = dyntta.with_control(weights::load(fresh, &dict, path, "resnet18 (the control network)")?);
         progress.message(&format!("control network started from {}", shown(path)));

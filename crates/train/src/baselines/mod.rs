@@ -11,7 +11,7 @@ use burn::tensor::Tensor;
 use dyntta_corrupt::Preset;
 use dyntta_nn::adapt::has_batch_norm;
 use dyntta_nn::ops::plain::to_nhwc;
-use dyntta_nn::{Classifier, ClassifierNet, Mode};
+use dyntta_nn::{Classifier, ClassifierNet, Mode, Normalise};
 
 use crate::error::Error;
 

@@ -2,7 +2,7 @@ use burn::module::Module;
 use burn::tensor::{Device, TensorData};
 use dyntta_image::Stream;
 use dyntta_nn::weights::{self, Entry, StateDict, state_dict};
-use dyntta_nn::{Arch, Init, Normalisation};
+use dyntta_nn::{Arch, Init, Normalisation, Normalise};
 
 use super::tent::{Tent, entropy};
 use super::*;
