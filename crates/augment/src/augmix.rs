@@ -6,7 +6,9 @@ mod op;
 
 use std::ops::RangeInclusive;
 
-use dyntta_image::{Rgb8, Stream, nearest, simd};
+use dyntta_image::{Rgb8, Stream};
+use dyntta_simd::math::nearest;
+use dyntta_simd::simd;
 
 pub use op::AugmixOp;
 

@@ -3,15 +3,16 @@
 use std::sync::LazyLock;
 
 use dyntta_image::Rgb8;
-use dyntta_ops::bank::paper_names;
+use dyntta_ops::bank::{self, paper_names};
+use dyntta_ops::ops::RadialFilter;
 use dyntta_ops::ops::high_pass::HighPass;
 use dyntta_ops::ops::low_pass::LowPass;
-use dyntta_ops::{Bank, Shape, blend};
+use dyntta_ops::{Bank, View, blend};
 
 /// The published filters, in one bank: a size then needs one plan of the transform for all of them.
 static FILTERS: LazyLock<Bank> = LazyLock::new(|| {
     let mut names = paper_names();
-    names.retain(|name| [LowPass::FAMILY, HighPass::FAMILY].iter().any(|family| name.starts_with(family)));
+    names.retain(|name| bank::op(name).is_some_and(|op| op.keeps().is_some()));
     Bank::from_names(&names).expect("names of the published bank")
 });
 
@@ -73,12 +74,11 @@ fn single(image: &mut Rgb8, name: &str, raw: f32) {
 
 /// The op at `slot` alone.
 pub(crate) fn alone(image: &mut Rgb8, bank: &Bank, slot: usize, raw: f32) {
-    let (mut raws, mut weights) = (vec![0.0; bank.len()], vec![0.0; bank.len()]);
-    (raws[slot], weights[slot]) = (raw, 1.0);
     let (h, w) = (image.height, image.width);
     let planar = image.to_planar();
     let mut out = vec![0.0; planar.len()];
-    blend::forward(bank, Shape { n: 1, h, w }, &planar, &raws, &weights, None, &mut out)
-        .expect("an image of up to 2^30 pixels, as files have");
+    View::new(&planar, h, w)
+        .and_then(|view| blend::apply(bank, slot, view, raw, &mut out))
+        .expect("an op of the bank, and an image of up to 2^30 pixels, as files have");
     *image = Rgb8::from_planar(w, h, &out);
 }

@@ -8,10 +8,14 @@ use anyhow::{Context, Result, bail};
 use clap::{Args as ClapArgs, Subcommand};
 use dyntta::{Enhancer, Method, Workspace};
 use dyntta_corrupt::{Corruption, Preset, Severity, corrupt};
+use dyntta_files::Limits;
 use dyntta_image::{Rgb8, Stream};
 use dyntta_train::Stop;
 use serde_json::{Map, Value, json};
 
+use crate::bounds;
+use crate::claims;
+use crate::out::{say, write};
 use crate::progress::peak_mib;
 
 #[derive(ClapArgs)]
@@ -36,16 +40,16 @@ struct Options {
     #[arg(long, default_value = "224")]
     size: Size,
     /// Images at a time
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, default_value_t = 1, value_parser = bounds::batch())]
     batch: usize,
     /// With `forward`: side of the view that the control network looks at [default: the images themselves]
-    #[arg(long)]
+    #[arg(long, value_parser = bounds::view())]
     control_size: Option<usize>,
     /// Threads [default: all]
-    #[arg(long)]
+    #[arg(long, value_parser = bounds::threads())]
     threads: Option<usize>,
     /// Timed runs; the median counts
-    #[arg(long, default_value_t = 7)]
+    #[arg(long, default_value_t = 7, value_parser = bounds::runs())]
     runs: usize,
     /// Print JSON instead of a table
     #[arg(long)]
@@ -62,8 +66,15 @@ impl FromStr for Size {
     fn from_str(text: &str) -> Result<Self, String> {
         let (w, h) = text.split_once('x').unwrap_or((text, text));
         match (w.parse(), h.parse()) {
-            (Ok(w), Ok(h)) if w > 0 && h > 0 => Ok(Self(w, h)),
-            _ => Err("expected a number of pixels, or WIDTHxHEIGHT, neither of them 0".into()),
+            (Ok(w), Ok(h))
+                if (1..=Limits::DEFAULT.side).contains(&w) && (1..=Limits::DEFAULT.side).contains(&h) =>
+            {
+                Ok(Self(w, h))
+            }
+            _ => Err(format!(
+                "expected a number of pixels, or WIDTHxHEIGHT, each from 1 to {}",
+                Limits::DEFAULT.side
+            )),
         }
     }
 }
@@ -83,10 +94,18 @@ impl Size {
     }
 }
 
+/// The most pixels at a time: every one takes about a kilobyte.
+const PIXELS: usize = 1 << 24;
+
 pub fn run(args: Args, stop: &Stop) -> Result<()> {
     let (What::Forward(options) | What::Step(options) | What::Corrupt(options)) = &args.what;
-    if [Some(options.batch), Some(options.runs), options.threads, options.control_size].contains(&Some(0)) {
-        bail!("--batch, --runs, --threads and --control-size are at least 1");
+    // Neither factor overflows: both are bounded.
+    if options.batch * options.size.0 * options.size.1 > PIXELS {
+        bail!(
+            "--batch, --size: expected at most {PIXELS} pixels at a time, found {} images of {}",
+            options.batch,
+            options.size
+        );
     }
     if let Some(threads) = options.threads {
         rayon::ThreadPoolBuilder::new().num_threads(threads).build_global().context("--threads")?;
@@ -124,19 +143,16 @@ fn report(options: &Options, what: &str, total: &[f64], parts: &[(&str, f64)], t
             "threads": threads,
             "parts": parts,
         });
-        println!("{out:#}");
+        write(format_args!("{}", claims::result("bench", &out)));
         return;
     }
-    println!(
-        "{what}, {}, batch {}, {threads} threads, median of {}",
-        options.size, options.batch, options.runs
-    );
-    println!("{:<20} {middle:>9.3} ms an image (least {least:.3})", "whole");
+    say!("{what}, {}, batch {}, {threads} threads, median of {}", options.size, options.batch, options.runs);
+    say!("{:<20} {middle:>9.3} ms an image (least {least:.3})", "whole");
     for (name, seconds) in parts {
-        println!("{name:<20} {:>9.3}", per_image(*seconds));
+        say!("{name:<20} {:>9.3}", per_image(*seconds));
     }
     if let Some(mib) = peak_mib() {
-        println!("{:<20} {mib:>9} MiB", "peak memory");
+        say!("{:<20} {mib:>9} MiB", "peak memory");
     }
 }
 

@@ -1,5 +1,6 @@
 //! `dyntta classifier`.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use anyhow::Result;
@@ -7,11 +8,15 @@ use burn::tensor::Device;
 use clap::Subcommand;
 use dyntta_corrupt::Preset;
 use dyntta_data::preprocessing::{Given, Sources};
+use dyntta_files::{shown, shown_text};
 use dyntta_nn::onnx::{Info, Layout};
-use dyntta_nn::{Arch, Classifier, Normalisation, weights};
-use dyntta_train::{Stop, metadata, usual, usual_name};
+use dyntta_nn::{Arch, weights};
+use dyntta_train::{Stop, load_classifier, metadata, usual, usual_name};
 use serde_json::{Value, json};
 
+use crate::claims::{self, Claims};
+use crate::message::line;
+use crate::out::{say, write};
 use crate::{eval, preprocessing, recipe, retrain};
 
 #[derive(clap::Args)]
@@ -46,30 +51,36 @@ struct InfoArgs {
     input: preprocessing::Args,
 }
 
-pub fn run(args: Args, stop: &Stop) -> Result<()> {
+pub fn run(args: Args, claims: Claims, stop: &Stop) -> Result<()> {
     match args.command {
         Command::Info(args) => info(&args),
-        Command::Train(args) => retrain::train(&args, stop),
-        Command::Eval(args) => eval::run(*args, stop),
+        Command::Train(args) => retrain::train(&args, claims, stop),
+        Command::Eval(args) => eval::run(*args, claims, stop),
     }
 }
 
 fn info(args: &InfoArgs) -> Result<()> {
     let path = &args.classifier;
     let arch = args.arch.as_deref().map(str::parse::<Arch>).transpose()?;
-    let classifier = Classifier::load(path, arch, Normalisation::IMAGENET, &Device::flex())?;
-    let (arch, classes) = (classifier.arch(), classifier.classes());
-    let preset = if matches!(arch, Arch::CifarResNet(_)) { Preset::Cifar } else { Preset::Imagenet };
-    let sources = Sources {
-        flags: args.input.given(),
-        file: args.input.preprocessing.as_deref(),
-        weights: path,
-        metadata: metadata(classifier.graph()),
-        trained: Given::default(),
-        default: usual(preset, Some(arch)),
-        default_name: &usual_name(preset, Some(arch)),
+    let resolve = |arch: Arch, metadata: BTreeMap<String, String>| {
+        let preset = if matches!(arch, Arch::CifarResNet(_)) { Preset::Cifar } else { Preset::Imagenet };
+        let sources = Sources {
+            flags: args.input.given(),
+            file: args.input.preprocessing.as_deref(),
+            weights: path,
+            metadata,
+            trained: Given::default(),
+            default: usual(preset, Some(arch)),
+            default_name: &usual_name(preset, Some(arch)),
+        };
+        sources.resolve()
     };
-    let (input, from) = sources.resolve()?;
+    let options = args.input.reading.options();
+    let classifier = load_classifier(path, arch, options, &Device::flex(), |arch, metadata| {
+        Ok::<_, anyhow::Error>(resolve(arch, metadata)?.0)
+    })?;
+    let (arch, classes) = (classifier.arch(), classifier.classes());
+    let (input, from) = resolve(arch, metadata(classifier.graph()))?;
     let size = classifier.check_size(input.fit.size.height, input.fit.size.width);
     let graph = classifier.graph().map(|graph| graph.info());
     let parameters = match graph {
@@ -87,20 +98,20 @@ fn info(args: &InfoArgs) -> Result<()> {
             "fits": size.as_ref().map_or_else(|e| json!(e.to_string()), |()| Value::Bool(true)),
             "onnx": graph.map(graph_json),
         });
-        println!("{out:#}");
+        write(format_args!("{}", claims::result("classifier info", &out)));
         return Ok(());
     }
-    println!("{}", path.display());
-    println!("  {arch}, {classes} classes");
+    say!("{}", shown(path));
+    say!("  {arch}, {classes} classes");
     if let Some(parameters) = parameters {
-        println!("  {parameters} numbers");
+        say!("  {parameters} numbers");
     }
     if let Some(info) = graph {
         print_graph(info);
     }
-    println!("  preprocessing {}; from {from}", input.describe());
+    say!("  preprocessing {}; from {}", line(&input.describe()), line(&from));
     if let Err(error) = size {
-        println!("  which does not fit: {error}; see --input-size");
+        say!("  which does not fit: {}; see --input-size", line(&error.to_string()));
     }
     Ok(())
 }
@@ -118,14 +129,19 @@ fn graph_json(info: &Info) -> Value {
         "opset": info.opset,
         "input": info.input,
         "layout": layout(info),
+        "channels": info.channels,
+        "bytes": info.bytes,
         "batch": info.batch,
         "height": info.height,
         "width": info.width,
         "output": info.output,
+        "outputs": info.outputs,
+        "scores": info.scores.name(),
         "operators": info.operators,
         "run_as": info.fused,
         "softmax_removed": info.softmax_removed,
         "one_by_one": info.one_by_one,
+        "notes": info.notes,
         "metadata": info.metadata,
     })
 }
@@ -133,23 +149,28 @@ fn graph_json(info: &Info) -> Value {
 fn print_graph(info: &Info) {
     let any = |n: Option<usize>| n.map_or("any".to_owned(), |n| n.to_string());
     let Info { producer, opset, input, output, .. } = info;
-    println!("  ONNX, operator set {opset}, written by {producer}");
-    println!(
-        "  input `{input}`: {}, batch {}, height {}, width {}; output `{output}`",
+    say!("  ONNX, operator set {opset}, written by {}", shown_text(producer));
+    say!(
+        "  input `{}`: {}, batch {}, height {}, width {}; output `{}`",
+        shown_text(input),
         layout(info),
         any(info.batch),
         any(info.height),
-        any(info.width)
+        any(info.width),
+        shown_text(output)
     );
     let list = |counts: &std::collections::BTreeMap<String, usize>| {
-        counts.iter().map(|(name, n)| format!("{name} {n}")).collect::<Vec<_>>().join(", ")
+        counts.iter().map(|(name, n)| format!("{} {n}", shown_text(name))).collect::<Vec<_>>().join(", ")
     };
-    println!("  operators {}", list(&info.operators));
-    println!("  run as {}", list(&info.fused));
+    say!("  operators {}", list(&info.operators));
+    say!("  run as {}", list(&info.fused));
     if info.softmax_removed {
-        println!("  the softmax at its end is taken off: training wants what goes into it");
+        say!("  the softmax at its end is taken off: training wants what goes into it");
+    }
+    for note in &info.notes {
+        println!("  {note}");
     }
     if info.one_by_one {
-        println!("  it works for its own batch size only: larger batches run in parts");
+        say!("  it works for its own batch size only: larger batches run in parts");
     }
 }

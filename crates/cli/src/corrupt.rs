@@ -9,8 +9,12 @@ use dyntta_corrupt::{Elastic, Severity, suite};
 use dyntta_data::{
     CorruptLayout, CorruptSettings, Dataset, FileFormat, Frost, MANIFEST, Options, Split, write_corrupted,
 };
-use dyntta_train::Stop;
+use dyntta_files::shown;
+use dyntta_train::{Error, Stop};
 
+use crate::bounds;
+use crate::claims::Claims;
+use crate::out::say;
 use crate::preprocessing::OnErrorArg;
 use crate::progress;
 
@@ -62,27 +66,24 @@ pub struct Args {
     #[arg(long)]
     format: Option<FileFormat>,
     /// Bring images to S pixels a side first: the shorter side to 8/7 of it, then the centre (ImageNet-C: 224)
-    #[arg(long, value_name = "S")]
+    #[arg(long, value_name = "S", value_parser = bounds::side())]
     size: Option<usize>,
     /// Part of a data set that comes in parts (CIFAR, CUB-200, idx)
     #[arg(long, value_name = "test|train", default_value = "test", value_parser = ["test", "train"])]
     split: String,
     /// Take N images only, as many of each class
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = bounds::count())]
     limit: Option<usize>,
     /// What to do about images that cannot be read; those left out are listed in the manifest
     #[arg(long, value_enum, default_value = "fail")]
     on_error: OnErrorArg,
     /// Threads [default: all]
-    #[arg(long)]
+    #[arg(long, value_parser = bounds::threads())]
     threads: Option<usize>,
 }
 
 impl Args {
     fn settings(&self) -> Result<CorruptSettings> {
-        if self.threads == Some(0) || self.size == Some(0) {
-            bail!("--threads and --size are at least 1");
-        }
         let layout = match (self.layout, self.format) {
             (LayoutArg::ImagenetC, format) => CorruptLayout::ImagenetC(format.unwrap_or(FileFormat::Png)),
             (LayoutArg::CifarC, None) => CorruptLayout::CifarC,
@@ -112,7 +113,12 @@ impl Args {
     }
 }
 
-pub fn run(args: Args, stop: &Stop) -> Result<()> {
+/// Images left out that are named.
+const SHOWN: usize = 20;
+
+pub fn run(args: Args, mut claims: Claims, stop: &Stop) -> Result<()> {
+    claims.folder("--out", &args.out);
+    claims.check()?;
     let settings = args.settings()?;
     let split = if args.split == "train" { Split::Train } else { Split::Test };
     let mut data = Dataset::open(&args.input, &Options::split(split))?;
@@ -130,14 +136,18 @@ pub fn run(args: Args, stop: &Stop) -> Result<()> {
         progress.update(done, "images");
     })?;
     let there = summary.written + summary.kept;
-    progress.end(&format!("{there} images in {}, {} of them new", args.out.display(), summary.written));
-    for error in &summary.skipped {
+    progress.end(&format!("{there} images in {}, {} of them new", shown(&args.out), summary.written));
+    for error in summary.skipped.iter().take(SHOWN) {
         progress.message(&format!("left out: {error}"));
+    }
+    if summary.skipped.len() > SHOWN {
+        progress.message(&format!("left out: {} more", summary.skipped.len() - SHOWN));
     }
     if !summary.complete {
         let of = total.map_or_else(String::new, |total| format!(" of {total}"));
-        bail!("stopped with {there}{of} images written; the same command goes on from there");
+        let how = format!("{there}{of} images are written; the same command goes on from there");
+        return Err(Error::Interrupted(Some(how)).into());
     }
-    println!("{}", args.out.join(MANIFEST).display());
+    say!("{}", shown(&args.out.join(MANIFEST)));
     Ok(())
 }

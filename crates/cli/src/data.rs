@@ -9,6 +9,9 @@ use dyntta_data::check::{self, Report};
 use dyntta_train::Stop;
 use serde_json::json;
 
+use crate::claims;
+use crate::message::{clean, line as one_line};
+use crate::out::write;
 use crate::progress::{self, clock};
 
 #[derive(clap::Args)]
@@ -54,7 +57,7 @@ pub fn run(args: Args, stop: &Stop) -> Result<()> {
     })?;
     let Some(report) = found else {
         stop.check()?;
-        bail!("stopped");
+        return Err(dyntta_train::Error::Interrupted(None).into());
     };
     if begun {
         progress.end("");
@@ -63,9 +66,9 @@ pub fn run(args: Args, stop: &Stop) -> Result<()> {
         let mut value = serde_json::to_value(&report)?;
         value["version"] = json!(1);
         value["images"] = json!(report.images());
-        println!("{}", serde_json::to_string_pretty(&value)?);
+        write(format_args!("{}", claims::result("data check", &value)));
     } else {
-        print!("{}", text(&report));
+        write(format_args!("{}", text(&report)));
     }
     if !report.is_sound() {
         bail!(
@@ -85,7 +88,7 @@ const SHOWN: usize = 30;
 
 /// The report for a person.
 fn text(report: &Report) -> String {
-    let mut lines = vec![format!("{}: {}", report.path, report.layout)];
+    let mut lines = vec![one_line(&format!("{}: {}", report.path, report.layout))];
     let mut line = |text: String| lines.push(format!("  {text}"));
     line(format!(
         "{} images in {} classes; {} other files ignored",
@@ -108,13 +111,13 @@ fn text(report: &Report) -> String {
         }
     }
     for part in &report.parts {
-        let name = if part.name.is_empty() { "by class" } else { &part.name };
+        let name = if part.name.is_empty() { "by class".to_owned() } else { one_line(&part.name) };
         let least = part.by_class.iter().min().copied().unwrap_or(0);
         let most = part.by_class.iter().max().copied().unwrap_or(0);
         if report.parts.len() == 1 && report.classes.len() <= SHOWN {
             line(format!("{name}:"));
             for (class, n) in report.classes.iter().zip(&part.by_class) {
-                line(format!("{n:>8}  {class}"));
+                line(format!("{n:>8}  {}", one_line(class)));
             }
         } else if least == most {
             line(format!("{name}: {} images, {least} of each class", part.images));
@@ -122,14 +125,17 @@ fn text(report: &Report) -> String {
             line(format!("{name}: {} images, {least} to {most} of a class", part.images));
         }
     }
-    for problem in &report.problems {
-        line(format!("problem: {problem}"));
+    for problem in report.problems.iter().take(SHOWN) {
+        line(format!("problem: {}", clean(problem)));
+    }
+    if report.problems.len() > SHOWN {
+        line(format!("... and {} more problems", report.problems.len() - SHOWN));
     }
     for broken in report.broken.iter().take(SHOWN) {
-        line(format!("broken: {}", broken.error));
+        line(format!("broken: {}", clean(&broken.error)));
     }
     if report.broken_count > SHOWN as u64 {
-        line(format!("... and {} more broken files", report.broken_count - SHOWN as u64));
+        line(format!("... and {} more broken files", report.broken_count.saturating_sub(SHOWN as u64)));
     }
     lines.join("\n") + "\n"
 }

@@ -3,9 +3,12 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
+use dyntta_files::{Ours, shown};
 use dyntta_train::Stop;
 use dyntta_train::demo::{Effort, demo};
 
+use crate::claims::{CLASSIFIER_RUN, Claims, ENHANCER_RUN, Overwrite};
+use crate::out::{say, write};
 use crate::progress::{self, clock, peak_mib};
 
 #[derive(clap::Args)]
@@ -16,17 +19,32 @@ pub struct Args {
     /// Names every random stream
     #[arg(long, default_value_t = 0)]
     seed: u64,
+    #[command(flatten)]
+    overwrite: Overwrite,
 }
 
-pub fn run(args: Args, stop: &Stop) -> Result<()> {
+/// The files that it writes beside its runs.
+const FILES: [&str; 3] = ["results.json", "table.txt", "picture.png"];
+
+pub fn run(args: Args, mut claims: Claims, stop: &Stop) -> Result<()> {
+    let at = |name: &str| args.out.join(name);
+    claims.folder("--out", &args.out);
+    // The results are written first: the others are an earlier demo's if they are.
+    let text = std::fs::read_to_string(at(FILES[0])).unwrap_or_default();
+    let ours: Ours = if text.contains("\"data\": \"Fashion-MNIST\"") { |_| true } else { |_| false };
+    FILES.iter().for_each(|file| claims.file("--out", &at(file), ours));
+    claims.own_run("--out", &at("classifier"), CLASSIFIER_RUN)?;
+    for run in ["urie", "dyntta"] {
+        claims.own_run("--out", &at(run), ENHANCER_RUN)?;
+    }
+    claims.check()?;
     let mut progress = progress::new();
     let summary = demo(&args.out, Effort::default(), args.seed, stop, &mut *progress)?;
-    print!("{}", summary.table);
-    println!();
+    write(format_args!("{}\n", summary.table));
     for (what, path) in &summary.files {
-        println!("{what:>10}  {}", path.display());
+        say!("{what:>10}  {}", shown(path));
     }
     let memory = peak_mib().map(|mib| format!(", peak memory {mib} MiB")).unwrap_or_default();
-    println!("\ndone in {}{memory}", clock(summary.seconds));
+    say!("\ndone in {}{memory}", clock(summary.seconds));
     Ok(())
 }

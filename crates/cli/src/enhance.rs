@@ -1,86 +1,76 @@
 //! `dyntta enhance`.
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use burn::tensor::Device;
 use dyntta::{Enhancer, Workspace};
-use dyntta_image::{encode_jpeg, encode_png, is_image_name, read, write_atomic};
+use dyntta_files::{shown, write_atomic};
+use dyntta_image::{Decode, FileFormat, Metadata, Profile, is_image_name, is_ours, read_with};
 use dyntta_nn::{checkpoint, weights};
 use dyntta_train::Stop;
 
+use crate::bounds;
+use crate::claims::{Claims, Overwrite};
+use crate::message::describe;
+use crate::preprocessing::ExifArg;
 use crate::progress;
 
 #[derive(clap::Args)]
 pub struct Args {
     /// Image files, or folders of them
-    #[arg(required = true)]
-    input: Vec<PathBuf>,
+    #[arg(required = true, value_name = "INPUT")]
+    images: Vec<PathBuf>,
     /// A run's folder or a weight file
     #[arg(long, value_name = "RUN|FILE")]
     enhancer: PathBuf,
     /// Folder for the enhanced files
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// png, or jpeg:Q with a quality Q of 1 to 100
-    #[arg(long, default_value = "png", value_parser = format)]
-    format: Format,
+    /// png, or jpeg:Q with a quality Q of 1 to 100 [Q: 95]
+    #[arg(long, default_value = "png")]
+    format: FileFormat,
+    /// Turn and mirror pictures as their EXIF orientation says, or take them as they are stored; the enhanced files have none
+    #[arg(long, value_enum, default_value = "apply")]
+    exif: ExifArg,
     /// Side of the view that the control network looks at; 0 for the image itself [default: the size it was trained at]
-    #[arg(long, value_name = "S")]
+    #[arg(long, value_name = "S", value_parser = bounds::view_or_image())]
     control_size: Option<usize>,
+    #[command(flatten)]
+    overwrite: Overwrite,
 }
 
-#[derive(Clone, Copy)]
-enum Format {
-    Png,
-    Jpeg(u8),
-}
+/// Files of which something is said by name.
+const SHOWN: usize = 20;
 
-fn format(text: &str) -> Result<Format, String> {
-    let quality = |q: &str| q.parse().ok().filter(|q| (1..=100).contains(q));
-    match text.split_once(':') {
-        None if text == "png" => Ok(Format::Png),
-        None if text == "jpeg" => Ok(Format::Jpeg(90)),
-        Some(("jpeg", q)) if quality(q).is_some() => Ok(Format::Jpeg(quality(q).expect("checked"))),
-        _ => Err("expected png, jpeg or jpeg:Q with Q from 1 to 100".into()),
-    }
-}
-
-/// The files to enhance with the names to write, which must differ.
+/// The files to enhance with the names to write.
 fn jobs(args: &Args) -> Result<Vec<(PathBuf, PathBuf)>> {
     let mut files = Vec::new();
-    for input in &args.input {
+    for input in &args.images {
         if input.is_dir() {
             let mut inside: Vec<PathBuf> = std::fs::read_dir(input)
                 .and_then(|entries| entries.map(|e| Ok(e?.path())).collect())
-                .with_context(|| format!("{}", input.display()))?;
+                .with_context(|| format!("{}: cannot be listed", shown(input)))?;
             inside
                 .retain(|p| p.is_file() && p.file_name().and_then(|n| n.to_str()).is_some_and(is_image_name));
             inside.sort();
             if inside.is_empty() {
-                bail!("{}: expected image files, found none", input.display());
+                bail!("{}: expected image files, found none", shown(input));
             }
             files.extend(inside);
         } else {
             files.push(input.clone());
         }
     }
-    let extension = match args.format {
-        Format::Png => "png",
-        Format::Jpeg(_) => "jpg",
-    };
-    let mut names: HashMap<PathBuf, PathBuf> = HashMap::new();
+    let extension = args.format.extension();
     let mut jobs = Vec::new();
     for file in files {
-        let stem = file.file_stem().with_context(|| format!("{}: not a file name", file.display()))?;
+        let stem =
+            file.file_stem().with_context(|| format!("{}: expected the name of a file", shown(&file)))?;
         let mut name = stem.to_owned();
         name.push(".");
         name.push(extension);
         let out = args.out.join(name);
-        if let Some(other) = names.insert(out.clone(), file.clone()) {
-            bail!("{} and {} would both be written to {}", other.display(), file.display(), out.display());
-        }
         jobs.push((file, out));
     }
     Ok(jobs)
@@ -99,53 +89,78 @@ fn load(path: &Path) -> Result<Enhancer> {
     Ok(Enhancer::load(&file)?)
 }
 
-pub fn run(args: Args, stop: &Stop) -> Result<()> {
+/// A list of notes, a line each, as far as they are shown.
+fn list(notes: &[String]) -> String {
+    let shown = notes.iter().take(SHOWN).map(|note| format!("\n  {note}")).collect::<String>();
+    match notes.len().saturating_sub(SHOWN) {
+        0 => shown,
+        more => format!("{shown}\n  … and {more} more"),
+    }
+}
+
+pub fn run(args: Args, mut claims: Claims, stop: &Stop) -> Result<()> {
     let jobs = jobs(&args)?;
+    claims.folder("--out", &args.out);
+    for (file, out) in &jobs {
+        claims.input("an image that is read", file);
+        claims.file(&format!("the enhanced {}", shown(file)), out, is_ours);
+    }
+    claims.check()?;
     let mut enhancer = load(&args.enhancer)?;
     if let Some(size) = args.control_size {
         enhancer = enhancer.with_control_size((size > 0).then_some(size));
     }
-    std::fs::create_dir_all(&args.out).with_context(|| format!("{}", args.out.display()))?;
+    std::fs::create_dir_all(&args.out).with_context(|| format!("{}: cannot be made", shown(&args.out)))?;
     let mut progress = progress::new();
     progress.begin("enhancing", jobs.len() as u64, 0);
     let mut failures = Vec::new();
+    let (mut dropped, mut kept) = (Vec::new(), 0);
     let mut workspace = Workspace::new();
     for (i, (file, out)) in jobs.iter().enumerate() {
         stop.check()?;
-        if let Err(error) = enhance(&enhancer, &mut workspace, file, out, args.format) {
+        match enhance(&enhancer, &mut workspace, file, out, &args) {
+            Ok(Profile::Dropped(what)) => dropped.push(format!("{}: {what}", shown(file))),
+            Ok(Profile::Rgb(_)) => kept += 1,
+            Ok(Profile::None) => {}
             // What goes wrong on one file leaves the others be.
-            failures.push(format!("{error:#}"));
+            Err(error) => failures.push(describe(&error)),
         }
-        progress.update(i as u64 + 1, &out.display().to_string());
+        progress.update(i as u64 + 1, &shown(out).to_string());
     }
     progress.end(&format!(
         "{} of {} files written to {}",
         jobs.len() - failures.len(),
         jobs.len(),
-        args.out.display()
+        shown(&args.out)
     ));
+    if kept > 0 {
+        progress.message(&format!("colour profiles of {kept} files are kept"));
+    }
+    if !dropped.is_empty() {
+        progress.message(&format!(
+            "colour profiles of {} files are left out:{}",
+            dropped.len(),
+            list(&dropped)
+        ));
+    }
     if !failures.is_empty() {
-        bail!(
-            "{} of {} files could not be enhanced:\n  {}",
-            failures.len(),
-            jobs.len(),
-            failures.join("\n  ")
-        );
+        bail!("{} of {} files could not be enhanced:{}", failures.len(), jobs.len(), list(&failures));
     }
     Ok(())
 }
 
+/// Enhances one file, and tells what became of its colour profile: one of RGB goes into the new file.
 fn enhance(
     enhancer: &Enhancer,
     workspace: &mut Workspace,
     file: &Path,
     out: &Path,
-    format: Format,
-) -> Result<()> {
-    let image = enhancer.enhance_with(workspace, &read(file)?);
-    let bytes = match format {
-        Format::Png => encode_png(&image)?,
-        Format::Jpeg(quality) => encode_jpeg(&image, quality)?,
-    };
-    Ok(write_atomic(out, &bytes)?)
+    args: &Args,
+) -> Result<Profile> {
+    let how = Decode { exif: args.exif.0, profile: true, ..Decode::default() };
+    let decoded = read_with(file, &how)?;
+    let image = enhancer.enhance_with(workspace, &decoded.image);
+    let metadata = Metadata { icc: decoded.profile.rgb(), marked: true };
+    write_atomic(out, &args.format.encode_with(&image, &metadata)?)?;
+    Ok(decoded.profile)
 }

@@ -2,12 +2,16 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use dyntta_augment::policy::Distribution;
 use dyntta_corrupt::suite;
 use dyntta_data::{Split, Wanted};
+use dyntta_files::shown;
 use dyntta_train::{EstimateSettings, Setting, Stop, TrainSettings, estimate};
 
+use crate::bounds;
+use crate::claims::{self, Claims, ENHANCER_RUN, Overwrite};
+use crate::out::say;
 use crate::preprocessing::{self, OnErrorArg};
 use crate::progress;
 use crate::recipe;
@@ -58,7 +62,7 @@ pub struct Args {
     #[arg(long)]
     preset: Option<String>,
     /// Use N images only, as many of each class
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = bounds::count())]
     limit: Option<usize>,
     /// What to do about files that cannot be read or decoded [default: fail]
     #[arg(long, value_enum)]
@@ -67,19 +71,53 @@ pub struct Args {
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     bank: Option<Vec<String>>,
     #[command(flatten)]
+    overwrite: Overwrite,
+    #[command(flatten)]
     recipe: recipe::Args,
     #[command(flatten)]
     input: preprocessing::Args,
 }
 
-pub fn run(args: &Args, stop: &Stop) -> Result<()> {
-    if args.out.exists() {
+/// Checks that the policy, its picture and the runs can be written, and makes the folder for them.
+fn claim(args: &Args, mut claims: Claims) -> Result<()> {
+    if args.out.exists() && !(args.overwrite.overwrite && args.out.is_file()) {
         // It may have been edited by hand.
         bail!(
-            "--out: expected the name of a new file, found {}: move it away to have it estimated again",
-            args.out.display()
+            "--out: expected the name of a new file, found {}: move it away to have it estimated again, or replace it with \
+             --overwrite",
+            shown(&args.out)
         );
     }
+    let folder = args.out.parent().filter(|folder| !folder.as_os_str().is_empty() && !folder.exists());
+    if let Some(folder) = folder {
+        claims.folder("--out", folder);
+    }
+    claims.file("--out", &args.out, |_| false);
+    claims.file("the picture beside --out", &picture(args), claims::is_picture);
+    if args.enhancer.is_none() {
+        let name = "the runs beside --out";
+        claims.folder(name, &runs(args));
+        for run in ["urie", "dyntta"] {
+            claims.own_run(name, &runs(args).join(run), ENHANCER_RUN)?;
+        }
+    }
+    claims.check()?;
+    if let Some(folder) = folder {
+        std::fs::create_dir_all(folder).with_context(|| format!("{}: cannot be made", shown(folder)))?;
+    }
+    Ok(())
+}
+
+fn picture(args: &Args) -> PathBuf {
+    args.out.with_extension("svg")
+}
+
+fn runs(args: &Args) -> PathBuf {
+    args.out.with_extension("runs")
+}
+
+pub fn run(args: &Args, claims: Claims, stop: &Stop) -> Result<()> {
+    claim(args, claims)?;
     let given = args.input.given();
     let names = |list: &String| -> Result<Vec<String>> {
         Ok(suite(list)?.into_iter().map(|c| c.name().to_owned()).collect())
@@ -93,6 +131,8 @@ pub fn run(args: &Args, stop: &Stop) -> Result<()> {
             data: args.data.clone().or(args.corrupted.clone()),
             classifier: Some(args.classifier.clone()),
             arch: args.arch.clone(),
+            output: args.input.reading.output.clone(),
+            scores: args.input.reading.scores(),
             setting: Some(args.setting),
             preset: args.preset.clone(),
             limit: args.limit,
@@ -123,21 +163,21 @@ pub fn run(args: &Args, stop: &Stop) -> Result<()> {
         enhancer: args.enhancer.clone(),
         clean: args.clean.clone(),
         held_out: args.held_out,
-        runs: args.out.with_extension("runs"),
+        runs: runs(args),
     };
     let mut progress = progress::new();
     let policy = estimate(&settings, stop, &mut *progress)?;
-    let picture = args.out.with_extension("svg");
+    let picture = picture(args);
     policy.write(&args.out)?;
-    dyntta_image::write_atomic(&picture, policy.picture().as_bytes())?;
+    dyntta_files::write_atomic(&picture, claims::picture(&policy.picture()).as_bytes())?;
     let total: f64 = policy.ops.iter().map(|op| op.weight).sum();
-    println!("{:18}{:>8}{:>8}{:>12}{:>12}", "augmentation", "weight", "clean", "factor", "clean");
+    say!("{:18}{:>8}{:>8}{:>12}{:>12}", "augmentation", "weight", "clean", "factor", "clean");
     for op in policy.heaviest(SHOWN) {
         let share = |weight: Option<f64>| weight.map_or(String::new(), |w| format!("{:.1} %", 100.0 * w));
         let mean = |factor: &Option<Distribution>| {
             factor.as_ref().map_or(String::new(), |factor| format!("{:.2}", factor.mean))
         };
-        println!(
+        say!(
             "{:18}{:>8}{:>8}{:>12}{:>12}",
             op.name,
             share(Some(op.weight / total)),
@@ -146,6 +186,6 @@ pub fn run(args: &Args, stop: &Stop) -> Result<()> {
             mean(&op.clean_factor)
         );
     }
-    println!("\n policy  {}\npicture  {}", args.out.display(), picture.display());
+    say!("\n policy  {}\npicture  {}", shown(&args.out), shown(&picture));
     Ok(())
 }

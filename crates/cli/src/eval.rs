@@ -1,5 +1,6 @@
 //! `dyntta eval`.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
@@ -7,18 +8,25 @@ use burn::tensor::Device;
 use dyntta_corrupt::{Corruption, Preset, Severity, suite};
 use dyntta_data::preprocessing::{Given, InputSize, Sources};
 use dyntta_data::{CorruptedSet, Dataset, Options, Preprocessing, Skipped, Split, Wanted};
+use dyntta_files::{Limits, shown};
 use dyntta_nn::checkpoint::{self, EnhancerConfig};
 use dyntta_nn::{Arch, Classifier, Normalisation};
 use dyntta_train::baselines::{self, Settings};
 use dyntta_train::report::{Column, eval_json, seen_note, table};
 use dyntta_train::{
-    Contender, Corrupted, Geometry, Plan, Setting, Stop, check_class_count, check_classes, compare, metadata,
-    named, normalisation, report_skipped, usual, usual_name,
+    Contender, Corrupted, Geometry, Plan, Setting, Stop, check_class_count, check_classes, compare,
+    load_classifier, metadata, named, normalisation, report_skipped, usual, usual_name,
 };
 use serde_json::json;
 
+use crate::bounds;
+use crate::claims::{self, Claims, Overwrite};
+use crate::out::{note, say, write};
 use crate::preprocessing::{self, OnErrorArg};
 use crate::progress::{self, peak_mib};
+
+/// What its JSON says of where it is from.
+const COMMAND: &str = "eval";
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -57,37 +65,47 @@ pub struct Args {
     #[arg(long, value_name = "B", num_args = 0..=1, default_missing_value = "all", value_delimiter = ',')]
     baselines: Option<Vec<String>>,
     /// How many images the statistics of training count for in bn-adapt, beside those of the batch; 0: those alone
-    #[arg(long, value_name = "N", requires = "baselines", default_value_t = Settings::BN_PRIOR)]
+    #[arg(
+        long,
+        value_name = "N",
+        requires = "baselines",
+        default_value_t = Settings::BN_PRIOR,
+        value_parser = bounds::count_or_none()
+    )]
     bn_prior: usize,
     /// What to do about files that cannot be read or decoded
     #[arg(long, value_enum, default_value = "fail")]
     on_error: OnErrorArg,
     /// Use N images of each set only, as many of each class
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = bounds::count())]
     limit: Option<usize>,
     /// Names the random streams of the corruptions, and of the images' order where baselines depend on it
     #[arg(long, default_value_t = 0)]
     seed: u64,
     /// Images a batch
-    #[arg(long, default_value_t = 100)]
+    #[arg(long, default_value_t = 100, value_parser = bounds::batch())]
     batch_size: usize,
-    /// Also write the result as JSON
+    /// Also write the result as JSON; with - it goes to standard output, and the table to standard error
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    #[command(flatten)]
+    overwrite: Overwrite,
     #[command(flatten)]
     input: preprocessing::Args,
 }
 
-pub fn run(args: Args, stop: &Stop) -> Result<()> {
+pub fn run(args: Args, mut claims: Claims, stop: &Stop) -> Result<()> {
     if args.clean.is_none() && args.corrupted.is_none() {
         bail!("nothing to evaluate on: give --clean D, --clean D --suite S, or --corrupted D");
     }
     if args.suite.is_some() && args.clean.is_none() {
         bail!("--suite corrupts clean images: give them with --clean D");
     }
-    if args.batch_size == 0 {
-        bail!("--batch-size is at least 1");
+    let to_stdout = args.json.as_deref().is_some_and(claims::is_stdout);
+    if let Some(path) = args.json.as_deref().filter(|_| !to_stdout) {
+        claims.file("--json", path, |head| claims::is_result(head, COMMAND));
     }
+    claims.check()?;
     let wanted = baselines::named(args.baselines.as_deref().unwrap_or_default())?;
     let mut progress = progress::new();
     let device = Device::flex();
@@ -100,20 +118,37 @@ pub fn run(args: Args, stop: &Stop) -> Result<()> {
     };
     let arch = args.arch.as_deref().map(str::parse::<Arch>).transpose()?;
     // Which preset is the default depends on the architecture, and that on the weights.
-    let mut classifier = Classifier::load(&args.classifier, arch, Normalisation::IMAGENET, &device)?;
-    let preset = preset(&args, config.as_ref(), classifier.arch())?;
-    let (input, from) = resolve(&args, config.as_ref(), preset, &classifier)?;
+    let resolve = |arch: Arch, metadata: BTreeMap<String, String>| -> Result<_> {
+        let preset = preset(&args, config.as_ref(), arch)?;
+        Ok((preset, resolve(&args, config.as_ref(), preset, arch, metadata)?))
+    };
+    let options = args.input.reading.options();
+    let mut classifier = load_classifier(&args.classifier, arch, options, &device, |arch, metadata| {
+        Ok::<_, anyhow::Error>(resolve(arch, metadata)?.1.0)
+    })?;
+    let (preset, (input, from)) = resolve(classifier.arch(), metadata(classifier.graph()))?;
     classifier.check_size(input.fit.size.height, input.fit.size.width)?;
     classifier = classifier.with_normalisation(normalisation(&input));
     let geometry = Geometry { preset, fit: input.fit };
+    let most = Limits::DEFAULT.tensor_elements / (3 * input.fit.size.height * input.fit.size.width).max(1);
+    if args.batch_size > most {
+        let size = input.fit.size;
+        bail!(
+            "--batch-size: expected at most {most} images of {}x{} pixels, found {}",
+            size.width,
+            size.height,
+            args.batch_size
+        );
+    }
     let skipped = Skipped::default();
     progress.message(&format!(
         "classifier {} ({}, {} classes), {preset} preset\npreprocessing {}; from {from}",
-        args.classifier.display(),
+        shown(&args.classifier),
         classifier.arch(),
         classifier.classes(),
         input.describe()
     ));
+    classifier.notes().iter().for_each(|note| progress.message(note));
     let (baselines, left_out) = baselines::runnable(wanted, &classifier);
     if let Some(message) = left_out {
         progress.message(&message);
@@ -139,11 +174,15 @@ pub fn run(args: Args, stop: &Stop) -> Result<()> {
     report_skipped(&skipped, &mut *progress);
     let columns: Vec<Column> =
         names.iter().zip(&result.scores).map(|(name, scores)| Column { name, scores }).collect();
-    print!("{}", table(&columns));
+    let table = table(&columns);
     let setting = config.as_ref().and_then(|c| Setting::of_run(&c.training));
     let enhanced = enhancer.is_some().then(|| (&result.scores[1], setting));
-    if let Some(note) = enhanced.and_then(|(scores, setting)| seen_note(scores, setting)) {
-        println!("{note}");
+    let seen = enhanced.and_then(|(scores, setting)| seen_note(scores, setting));
+    let text = [Some(table.trim_end().to_owned()), seen].into_iter().flatten().collect::<Vec<_>>().join("\n");
+    if to_stdout {
+        note!("{text}");
+    } else {
+        say!("{text}");
     }
     if let Some(path) = &args.json {
         let images = result.images.max(1) as f64;
@@ -172,8 +211,12 @@ pub fn run(args: Args, stop: &Stop) -> Result<()> {
             "peak_mib": peak_mib(),
         });
         let json = eval_json(&result.scores[0], enhanced, &columns[before..], about);
-        let text = serde_json::to_string_pretty(&json)? + "\n";
-        dyntta_image::write_atomic(path, text.as_bytes())?;
+        let text = claims::result(COMMAND, &json);
+        if to_stdout {
+            write(format_args!("{text}"));
+        } else {
+            dyntta_files::write_atomic(path, text.as_bytes())?;
+        }
     }
     Ok(())
 }
@@ -192,7 +235,8 @@ fn resolve(
     args: &Args,
     config: Option<&EnhancerConfig>,
     preset: Preset,
-    classifier: &Classifier,
+    arch: Arch,
+    metadata: BTreeMap<String, String>,
 ) -> Result<(Preprocessing, String)> {
     let trained = match config {
         None => Given::default(),
@@ -207,12 +251,12 @@ fn resolve(
             value => Given::from_value(&format!("{}: training.preprocessing", args.enhancer), value)?,
         },
     };
-    let arch = Some(classifier.arch());
+    let arch = Some(arch);
     let sources = Sources {
         flags: args.input.given(),
         file: args.input.preprocessing.as_deref(),
         weights: &args.classifier,
-        metadata: metadata(classifier.graph()),
+        metadata,
         trained,
         default: usual(preset, arch),
         default_name: &usual_name(preset, arch),
@@ -250,7 +294,9 @@ fn plan(
     };
     let corrupted = if let Some(names) = &args.suite {
         let severities = severities(args)?.unwrap_or(Severity::ALL.to_vec());
-        let base = clean.clone().expect("checked before");
+        let Some(base) = clean.clone() else {
+            bail!("--suite corrupts clean images: give them with --clean D");
+        };
         Some(Corrupted::Suite { base, corruptions: suite(names)?, severities, seed: args.seed })
     } else if let Some(path) = &args.corrupted {
         let name = |c: Corruption| c.name().to_owned();
@@ -264,7 +310,7 @@ fn plan(
         };
         let classes = clean.as_ref().map(|d| d.classes.as_slice()).or(input.classes.as_deref());
         let mut set = CorruptedSet::open_wanted(path, classes, &wanted)?;
-        check_class_count(&path.display().to_string(), set.classes(), classifier)?;
+        check_class_count(&shown(path).to_string(), set.classes(), classifier)?;
         if let Some(limit) = args.limit {
             set = set.limit_balanced(limit);
         }

@@ -3,9 +3,13 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
+use dyntta_files::{Ours, shown};
 use dyntta_train::experiment::{ExperimentSettings, experiment};
 use dyntta_train::{Setting, Stop};
 
+use crate::bounds;
+use crate::claims::{Claims, Overwrite};
+use crate::out::{say, write};
 use crate::progress::{self, clock};
 
 #[derive(clap::Args)]
@@ -53,26 +57,46 @@ pub struct Args {
     #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "0,1,2")]
     seeds: Vec<u64>,
     /// Use N training images, as many of each class [default: all]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = bounds::count())]
     limit: Option<usize>,
     /// Use N test images, as many of each class [default: all]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = bounds::count())]
     test_limit: Option<usize>,
     /// Train enhancers on N of the training images [default: all that --limit leaves]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = bounds::count())]
     enhancer_limit: Option<usize>,
     /// Epochs of each retraining
-    #[arg(long, default_value_t = 30)]
+    #[arg(long, default_value_t = 30, value_parser = bounds::epochs())]
     epochs: usize,
     /// Retrain from fresh weights instead of the classifier's
     #[arg(long)]
     from_scratch: bool,
     /// Epochs of URIE and of DynTTA in each estimate
-    #[arg(long, value_name = "N,N", value_delimiter = ',', default_value = "10,10")]
+    #[arg(
+        long,
+        value_name = "N,N",
+        value_delimiter = ',',
+        default_value = "10,10",
+        value_parser = bounds::epochs()
+    )]
     enhancer_epochs: Vec<usize>,
+    #[command(flatten)]
+    overwrite: Overwrite,
 }
 
-pub fn run(args: Args, stop: &Stop) -> Result<()> {
+/// The file that tells the folder of an experiment.
+const SETTINGS: &str = "experiment.json";
+/// What is written beside it.
+const RESULTS: [&str; 3] = ["results.json", "results.md", "results.svg"];
+
+pub fn run(args: Args, mut claims: Claims, stop: &Stop) -> Result<()> {
+    claims.folder("--out", &args.out);
+    // What it holds is held against the settings before anything is written.
+    let ours: Ours = if args.out.join(SETTINGS).is_file() { |_| true } else { |_| false };
+    for file in [&[SETTINGS], RESULTS.as_slice()].concat() {
+        claims.file("--out", &args.out.join(file), ours);
+    }
+    claims.check()?;
     let started = std::time::Instant::now();
     let [urie, dyntta] = args.enhancer_epochs[..] else {
         anyhow::bail!("--enhancer-epochs: expected two numbers, of URIE and of DynTTA");
@@ -96,10 +120,10 @@ pub fn run(args: Args, stop: &Stop) -> Result<()> {
     };
     let mut progress = progress::new();
     let report = experiment(&settings, &args.out, stop, &mut *progress)?;
-    print!("{}", report.tables);
+    write(format_args!("{}", report.tables));
     for (what, path) in &report.files {
-        println!("{what:>8}  {}", path.display());
+        say!("{what:>8}  {}", shown(path));
     }
-    println!("\ndone in {}", clock(started.elapsed().as_secs_f64()));
+    say!("\ndone in {}", clock(started.elapsed().as_secs_f64()));
     Ok(())
 }

@@ -2,6 +2,8 @@
 
 mod allocator;
 mod bench;
+mod bounds;
+mod claims;
 mod classifier;
 mod corrupt;
 mod data;
@@ -10,16 +12,26 @@ mod enhance;
 mod estimate;
 mod eval;
 mod experiment;
+mod message;
+mod out;
 mod preprocessing;
 mod progress;
+mod reading;
 mod recipe;
 mod retrain;
+mod signals;
 mod train;
 
+use std::io::ErrorKind;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
-use dyntta_train::Stop;
+use anyhow::Result;
+use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
+use dyntta_train::{Error, Stop};
+
+use crate::claims::Claims;
+use crate::message::{clean, describe};
+use crate::out::note;
 
 /// Robustness for a frozen image classifier: an enhancer that sets fifty augmentations anew for every image.
 #[derive(Parser)]
@@ -60,48 +72,72 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    // clap prints usage errors itself and exits with 2.
-    let cli = Cli::parse();
+    let (matches, cli) = match parse(std::env::args_os()) {
+        Ok(parsed) => parsed,
+        Err(error) => return usage(&error),
+    };
     allocator::keep_freed_memory();
     let stop = Stop::default();
-    let handler = stop.clone();
-    let installed = ctrlc::set_handler(move || {
-        if handler.requested() {
-            std::process::exit(1);
-        }
-        eprintln!("\nstopping at the next safe point; once more to stop at once");
-        handler.request();
-    });
-    let result = installed.map_err(anyhow::Error::from).and_then(|()| match cli.command {
-        Command::Demo(args) => demo::run(args, &stop),
-        Command::Train(args) => train::run(*args, &stop),
-        Command::Eval(args) => eval::run(*args, &stop),
-        Command::Corrupt(args) => corrupt::run(*args, &stop),
-        Command::Enhance(args) => enhance::run(args, &stop),
-        Command::Data(args) => data::run(args, &stop),
-        Command::Classifier(args) => classifier::run(args, &stop),
-        Command::Estimate(args) => estimate::run(&args, &stop),
-        Command::Retrain(args) => retrain::run(&args, &stop),
-        Command::Experiment(args) => experiment::run(*args, &stop),
-        Command::Bench(args) => bench::run(args, &stop),
-    });
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
+    let result = signals::install(&stop)
+        .map_err(|e| anyhow::Error::from(e).context("signals cannot be handled"))
+        .and_then(|()| run(cli.command, claims::of(&Cli::command(), &matches), &stop));
+    let failed = match &result {
+        Ok(()) => None,
         Err(error) => {
-            eprintln!("error: {}", describe(&error));
+            note!("error: {}", describe(error));
+            Some(if is_stop(error) { signals::code() } else { 1 })
+        }
+    };
+    match (failed, out::finish()) {
+        (Some(code), _) => ExitCode::from(code),
+        (None, Ok(())) => ExitCode::SUCCESS,
+        (None, Err(error)) => {
+            note!("error: standard output cannot be written: {error}");
             ExitCode::FAILURE
         }
     }
 }
 
-/// An error and its causes, each said once: some messages hold their cause already.
-fn describe(error: &anyhow::Error) -> String {
-    let mut text = error.to_string();
-    for cause in error.chain().skip(1).map(ToString::to_string) {
-        if !text.contains(&cause) {
-            text.push_str(": ");
-            text.push_str(&cause);
-        }
+fn parse(
+    args: impl IntoIterator<Item = impl Into<std::ffi::OsString> + Clone>,
+) -> clap::error::Result<(ArgMatches, Cli)> {
+    let matches = Cli::command().try_get_matches_from(args)?;
+    let cli = Cli::from_arg_matches(&matches).map_err(|e| e.format(&mut Cli::command()))?;
+    Ok((matches, cli))
+}
+
+/// Prints what clap has to say: help, or what is wrong with the flags.
+fn usage(error: &clap::Error) -> ExitCode {
+    if error.use_stderr() {
+        note!("{}", clean(&error.render().to_string()));
+        return ExitCode::from(2);
     }
-    text
+    match error.print().and_then(|()| out::finish()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            note!("error: standard output cannot be written: {error}");
+            ExitCode::FAILURE
+        }
+        _ => ExitCode::SUCCESS,
+    }
+}
+
+fn run(command: Command, claims: Claims, stop: &Stop) -> Result<()> {
+    match command {
+        Command::Demo(args) => demo::run(args, claims, stop),
+        Command::Train(args) => train::run(*args, claims, stop),
+        Command::Eval(args) => eval::run(*args, claims, stop),
+        Command::Corrupt(args) => corrupt::run(*args, claims, stop),
+        Command::Enhance(args) => enhance::run(args, claims, stop),
+        Command::Data(args) => data::run(args, stop),
+        Command::Classifier(args) => classifier::run(args, claims, stop),
+        Command::Estimate(args) => estimate::run(&args, claims, stop),
+        Command::Retrain(args) => retrain::run(&args, claims, stop),
+        Command::Experiment(args) => experiment::run(*args, claims, stop),
+        Command::Bench(args) => bench::run(args, stop),
+    }
+}
+
+/// Whether an error says that someone asked to stop.
+fn is_stop(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| matches!(cause.downcast_ref::<Error>(), Some(Error::Interrupted(_))))
 }

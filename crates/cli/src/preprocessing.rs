@@ -4,8 +4,10 @@ use std::path::PathBuf;
 
 use clap::ValueEnum;
 use dyntta_data::preprocessing::{Given, InputSize, ResizeRule};
-use dyntta_image::{ChannelOrder, Filter, ValueRange};
+use dyntta_image::{ChannelOrder, Exif, Filter, ValueRange};
 use dyntta_train::OnError;
+
+use crate::reading;
 
 /// A choice among named values, as a flag's value parser.
 macro_rules! choice {
@@ -38,6 +40,7 @@ choice!(ResizeArg, ResizeRule, ResizeRule::ALL);
 choice!(FilterArg, Filter, Filter::ALL);
 choice!(ChannelsArg, ChannelOrder, ChannelOrder::ALL);
 choice!(RangeArg, ValueRange, ValueRange::ALL);
+choice!(ExifArg, Exif, Exif::ALL);
 
 #[derive(Clone, Copy, ValueEnum)]
 pub enum OnErrorArg {
@@ -88,6 +91,8 @@ pub struct Args {
     /// Values of black and white before mean and std [default: 0..1]
     #[arg(long, value_enum, allow_hyphen_values = true)]
     pub range: Option<RangeArg>,
+    #[command(flatten)]
+    pub reading: reading::Args,
 }
 
 impl Args {

@@ -6,6 +6,9 @@ use std::time::{Duration, Instant};
 use dyntta_train::Progress;
 use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::message::{clean, line};
+use crate::out::note;
+
 /// Between two lines where there is no terminal.
 const QUIET: Duration = Duration::from_secs(15);
 
@@ -22,7 +25,8 @@ impl Progress for Bar {
             0 => "{prefix} {pos} {msg} · {elapsed} · {per_sec}", // nobody knows how much there is
             _ => "{prefix} [{bar:24}] {pos}/{len} · {elapsed} · {eta} left · {msg}",
         };
-        let style = ProgressStyle::with_template(style).expect("a valid template").progress_chars("━╸ ");
+        let style = ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar());
+        let style = style.progress_chars("━╸ ");
         let bar = ProgressBar::new(total).with_style(style).with_prefix(stage.to_owned());
         bar.set_position(done);
         bar.reset_eta();
@@ -33,7 +37,7 @@ impl Progress for Bar {
     fn update(&mut self, done: u64, note: &str) {
         if let Some(bar) = &self.0 {
             bar.set_position(done);
-            bar.set_message(note.to_owned());
+            bar.set_message(line(note));
         }
     }
 
@@ -41,21 +45,21 @@ impl Progress for Bar {
         if let Some(bar) = self.0.take() {
             let text = summary(&bar.prefix(), bar.elapsed(), note);
             bar.finish_and_clear();
-            eprintln!("{text}");
+            note!("{text}");
         }
     }
 
     fn message(&mut self, text: &str) {
         match &self.0 {
-            Some(bar) => bar.println(text),
-            None => eprintln!("{text}"),
+            Some(bar) => bar.println(clean(text)),
+            None => note!("{}", clean(text)),
         }
     }
 }
 
 fn summary(stage: &str, elapsed: Duration, note: &str) -> String {
     let separator = if note.is_empty() { "" } else { " · " };
-    format!("{stage}: {}{separator}{note}", clock(elapsed.as_secs_f64()))
+    clean(&format!("{stage}: {}{separator}{note}", clock(elapsed.as_secs_f64())))
 }
 
 /// `1 h 02 min`, `3 min 05 s` or `12 s`.
@@ -94,22 +98,23 @@ impl Progress for Lines {
         }
         stage.last = Instant::now();
         if stage.total == 0 {
-            eprintln!("{}: {done} {note}", stage.name);
+            note!("{}: {done} {}", stage.name, line(note));
             return;
         }
-        let rate = (done - stage.first) as f64 / stage.started.elapsed().as_secs_f64();
-        let left = if rate > 0.0 { clock((stage.total - done) as f64 / rate) } else { "?".to_owned() };
-        eprintln!("{}: {done}/{} · {left} left · {note}", stage.name, stage.total);
+        let rate = done.saturating_sub(stage.first) as f64 / stage.started.elapsed().as_secs_f64();
+        let left =
+            if rate > 0.0 { clock(stage.total.saturating_sub(done) as f64 / rate) } else { "?".to_owned() };
+        note!("{}: {done}/{} · {left} left · {}", stage.name, stage.total, line(note));
     }
 
     fn end(&mut self, note: &str) {
         if let Some(stage) = self.stage.take() {
-            eprintln!("{}", summary(&stage.name, stage.started.elapsed(), note));
+            note!("{}", summary(&stage.name, stage.started.elapsed(), note));
         }
     }
 
     fn message(&mut self, text: &str) {
-        eprintln!("{text}");
+        note!("{}", clean(text));
     }
 }
 

@@ -4,8 +4,11 @@ use std::fmt::Display;
 use std::path::Path;
 
 use clap::ValueEnum;
+use dyntta_files::shown;
 use dyntta_train::{EpochMetrics, OptimizerKind, Schedule};
 
+use crate::bounds;
+use crate::out::say;
 use crate::progress::{clock, peak_mib};
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -38,10 +41,10 @@ with cifar 30 epochs, batches of 128, 0.1, weight decay 5e-4; from weights a ten
 #[command(next_help_heading = "Training")]
 pub struct Args {
     /// Passes over the data
-    #[arg(long)]
+    #[arg(long, value_parser = bounds::epochs())]
     pub epochs: Option<usize>,
     /// Images a step
-    #[arg(long)]
+    #[arg(long, value_parser = bounds::batch())]
     pub batch_size: Option<usize>,
     /// Learning rate at the start
     #[arg(long)]
@@ -88,14 +91,14 @@ impl Args {
 pub fn print_summary(epochs: &[EpochMetrics], what: impl Display, seconds: f64, file: &Path) {
     for epoch in epochs {
         let validation = epoch.validation.map_or(String::new(), |v| format!(", validation {v:.4}"));
-        println!(
+        say!(
             "epoch {}: loss {:.4}, accuracy {:.4}{validation}, {:.1} ms an image",
             epoch.epoch,
             epoch.loss,
             epoch.accuracy,
-            1e3 * epoch.seconds / epoch.images as f64
+            1e3 * epoch.seconds / epoch.images.max(1) as f64
         );
     }
     let memory = peak_mib().map(|mib| format!(", peak memory {mib} MiB")).unwrap_or_default();
-    println!("{what} trained in {}{memory}: {}", clock(seconds), file.display());
+    say!("{what} trained in {}{memory}: {}", clock(seconds), shown(file));
 }

@@ -6,6 +6,8 @@ use std::time::Instant;
 use anyhow::{Result, bail};
 use dyntta_train::{ClassifierSettings, Stop, train_classifier};
 
+use crate::bounds;
+use crate::claims::{CLASSIFIER_RUN, Claims};
 use crate::preprocessing::{self, OnErrorArg};
 use crate::progress;
 use crate::recipe;
@@ -34,7 +36,7 @@ pub struct Common {
     #[arg(long, value_name = "STYLE")]
     style: Option<String>,
     /// How many of a policy's augmentations `--style top-k` takes [default: 4]
-    #[arg(long, value_name = "K")]
+    #[arg(long, value_name = "K", value_parser = bounds::count())]
     top_k: Option<usize>,
     /// imagenet (random resized crops) or cifar (whole images, shifted by up to an eighth) [default: told by the
     /// architecture]
@@ -53,7 +55,7 @@ pub struct Common {
     #[arg(long, value_name = "ALPHA")]
     cutmix: Option<f64>,
     /// Train on N images only, as many of each class
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = bounds::count())]
     limit: Option<usize>,
     /// What to do about files that cannot be read or decoded [default: fail]
     #[arg(long, value_enum)]
@@ -137,7 +139,13 @@ impl Common {
         }
     }
 
-    fn run(&self, mut settings: ClassifierSettings, needed: &[&str], stop: &Stop) -> Result<()> {
+    fn run(
+        &self,
+        mut settings: ClassifierSettings,
+        needed: &[&str],
+        mut claims: Claims,
+        stop: &Stop,
+    ) -> Result<()> {
         if let Some(path) = &self.config {
             settings = settings.or(ClassifierSettings::read_toml(path)?);
         }
@@ -152,6 +160,19 @@ impl Common {
         if let Some(key) = needed.iter().find(|key| missing(key)) {
             bail!("--{key} is needed (as a flag or in --config)");
         }
+        for (name, path) in [("--data", &settings.data), ("--validation", &settings.validation)] {
+            path.iter().for_each(|path| claims.data(name, path));
+        }
+        if let Some(path) = &settings.classifier {
+            claims.model("the classifier to start from", path);
+        }
+        if let Some(path) = &settings.policy {
+            claims.input("the policy", path.as_ref());
+        }
+        if let Some(path) = &settings.preprocessing {
+            claims.input("--preprocessing", path);
+        }
+        claims.run_folder(&self.out, CLASSIFIER_RUN, self.resume)?;
         let started = Instant::now();
         let mut progress = progress::new();
         let summary = train_classifier(&settings, &self.out, self.resume, stop, &mut *progress)?;
@@ -161,21 +182,21 @@ impl Common {
     }
 }
 
-pub fn train(args: &TrainArgs, stop: &Stop) -> Result<()> {
+pub fn train(args: &TrainArgs, claims: Claims, stop: &Stop) -> Result<()> {
     let settings = ClassifierSettings {
         classifier: args.from.clone(),
         policy: args.augment.clone(),
         ..args.common.settings()
     };
-    args.common.run(settings, &["data"], stop)
+    args.common.run(settings, &["data"], claims, stop)
 }
 
-pub fn run(args: &RetrainArgs, stop: &Stop) -> Result<()> {
+pub fn run(args: &RetrainArgs, claims: Claims, stop: &Stop) -> Result<()> {
     let settings = ClassifierSettings {
         classifier: args.classifier.clone(),
         policy: args.policy.clone(),
         from_scratch: args.from_scratch.then_some(true),
         ..args.common.settings()
     };
-    args.common.run(settings, &["data", "classifier", "policy"], stop)
+    args.common.run(settings, &["data", "classifier", "policy"], claims, stop)
 }

@@ -8,6 +8,8 @@ use clap::ValueEnum;
 use dyntta_nn::checkpoint::{Method, WEIGHTS};
 use dyntta_train::{Setting, Stop, TrainSettings, train_enhancer};
 
+use crate::bounds;
+use crate::claims::{Claims, ENHANCER_RUN};
 use crate::preprocessing::{self, OnErrorArg};
 use crate::progress;
 use crate::recipe;
@@ -49,7 +51,7 @@ pub struct Args {
     #[command(flatten)]
     recipe: recipe::Args,
     /// Train on N images only, as many of each class
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = bounds::count())]
     limit: Option<usize>,
     /// What to do about files that cannot be read or decoded [default: fail]
     #[arg(long, value_enum)]
@@ -61,7 +63,7 @@ pub struct Args {
     #[arg(long, value_name = "W")]
     control_weights: Option<PathBuf>,
     /// Let the control network look at a view of S pixels a side [default: at the image itself]
-    #[arg(long, value_name = "S")]
+    #[arg(long, value_name = "S", value_parser = bounds::view())]
     control_size: Option<usize>,
     /// Another bank: augmentations in order, separated by commas [default: the paper's fifty]
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
@@ -86,6 +88,8 @@ impl Args {
             data: self.data.clone(),
             classifier: self.classifier.clone(),
             arch: self.arch.clone(),
+            output: self.input.reading.output.clone(),
+            scores: self.input.reading.scores(),
             preprocessing: self.input.preprocessing.clone(),
             input_size: given.input_size,
             resize: given.resize,
@@ -120,7 +124,7 @@ impl Args {
     }
 }
 
-pub fn run(args: Args, stop: &Stop) -> Result<()> {
+pub fn run(args: Args, mut claims: Claims, stop: &Stop) -> Result<()> {
     let mut settings = args.settings();
     if let Some(path) = &args.config {
         settings = settings.or(TrainSettings::read_toml(path)?);
@@ -128,9 +132,21 @@ pub fn run(args: Args, stop: &Stop) -> Result<()> {
     if args.resume {
         settings = settings.or(TrainSettings::read_run(&args.out)?);
     }
-    if settings.data.is_none() || settings.classifier.is_none() {
+    let (Some(data), Some(classifier)) = (&settings.data, &settings.classifier) else {
         bail!("--data and --classifier are needed (as flags or in --config)");
+    };
+    claims.data("--data", data);
+    claims.model("--classifier", classifier);
+    if let Some(path) = &settings.urie {
+        claims.run("--urie", path);
     }
+    if let Some(path) = &settings.control_weights {
+        claims.model("--control-weights", path);
+    }
+    if let Some(path) = &settings.preprocessing {
+        claims.input("--preprocessing", path);
+    }
+    claims.run_folder(&args.out, ENHANCER_RUN, args.resume)?;
     let started = Instant::now();
     let mut progress = progress::new();
     let summary = train_enhancer(&settings, &args.out, args.resume, stop, &mut *progress)?;

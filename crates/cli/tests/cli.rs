@@ -1,13 +1,13 @@
 //! The command as a user meets it: exit codes, messages, and files that are whole or not there.
 
-use std::path::{Path, PathBuf};
-
 use dyntta_image::{Rgb8, encode_jpeg, encode_png, read, write};
-use dyntta_nn::checkpoint::{self, ClassifierConfig, EnhancerConfig, Method};
-use dyntta_nn::{Arch, ClassifierNet, Init, Normalisation, weights};
+use dyntta_nn::{Init, weights};
 
 mod common;
+#[path = "common/place.rs"]
+mod place;
 use common::{dyntta, text};
+use place::Place;
 
 /// Runs what must fail: exit code 1, and every one of `parts` in the message, and no trace of a panic.
 fn fails(args: &[&str], parts: &[&str]) {
@@ -20,58 +20,18 @@ fn fails(args: &[&str], parts: &[&str]) {
     }
 }
 
+/// Runs what the command line itself refuses, naming the flag.
+fn misused(args: &[&str], flag: &str) {
+    let output = dyntta(args);
+    let message = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{args:?}: {message}");
+    assert!(message.contains(flag), "{args:?}: no `{flag}` in {message}");
+}
+
 fn succeeds(args: &[&str]) -> String {
     let output = dyntta(args);
     assert!(output.status.success(), "{args:?}: {}", text(&output.stderr));
     text(&output.stdout)
-}
-
-/// A folder with two classes of small pictures, an untrained classifier for them, and an untrained enhancer.
-struct Place(tempfile::TempDir);
-
-impl Place {
-    fn new() -> Self {
-        let place = Self(tempfile::tempdir().unwrap());
-        for (c, class) in ["cat", "dog"].iter().enumerate() {
-            std::fs::create_dir_all(place.path("data").join(class)).unwrap();
-            for i in 0..4 {
-                let data = (0..32 * 32 * 3).map(|v| ((v * (7 + i) + c * 90) % 256) as u8).collect();
-                write(place.path("data").join(class).join(format!("{i}.png")), &Rgb8::new(32, 32, data))
-                    .unwrap();
-            }
-        }
-        let device = burn::tensor::Device::flex();
-        let net = ClassifierNet::new(&Init::new("classifier", 0, &device), Arch::CifarResNet(1), 2);
-        weights::write(&place.path("net.safetensors"), &weights::state_dict(&net), Default::default())
-            .unwrap();
-        let config = EnhancerConfig {
-            format: 1,
-            method: Method::Dyntta,
-            bank: Some(["rotate", "gamma", "low_pass_0.30", "urie"].map(Into::into).to_vec()),
-            control_size: None,
-            image_size: [32, 32],
-            classifier: ClassifierConfig {
-                arch: "cifar-resnet8".into(),
-                normalisation: Normalisation::IMAGENET,
-                classes: vec!["cat".into(), "dog".into()],
-            },
-            seed: 0,
-            versions: Default::default(),
-            training: serde_json::json!({ "preset": "cifar" }),
-        };
-        std::fs::create_dir(place.path("enhancer")).unwrap();
-        let enhancer = config.build(Path::new("test"), 0, &device).unwrap();
-        checkpoint::save(&place.path("enhancer"), &enhancer, &config).unwrap();
-        place
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    fn at(&self, name: &str) -> String {
-        self.path(name).display().to_string()
-    }
 }
 
 #[test]
@@ -313,7 +273,7 @@ fn one_bad_image_is_named_and_the_others_are_enhanced() {
     assert_eq!(left.len(), 1, "only the good one is there");
     fails(
         &["enhance", &good, &place.at("data/dog/0.png"), "--enhancer", &place.at("enhancer"), "--out", &out],
-        &["both be written"],
+        &["0.png", "would be written over what"],
     );
 }
 
@@ -332,7 +292,7 @@ fn bad_inputs_are_named_with_what_was_expected() {
         &["resnet18", "missing keys", "unexpected keys", "layer1.1.conv1.weight"],
     );
     fails(&["eval", "--classifier", &net, "--arch", "resnet19", "--clean", &data], &["resnet19", "resnet18"]);
-    fails(&["eval", "--classifier", &net, "--clean", &data, "--limit", "0"], &["limit", "0"]);
+    misused(&["eval", "--classifier", &net, "--clean", &data, "--limit", "0"], "--limit");
     fails(&["eval", "--classifier", &net, "--clean", &data, "--suite", "fogg"], &["fogg", "fog"]);
     fails(&["eval", "--classifier", &net, "--clean", &data, "--suite", "fog", "--severities", "6"], &["6"]);
     fails(&["eval", "--classifier", &net, "--suite", "fog"], &["--clean"]);
@@ -340,22 +300,11 @@ fn bad_inputs_are_named_with_what_was_expected() {
     fails(&["eval", "--classifier", &net, "--clean", &place.at("data/cat")], &["data/cat"]);
     fails(&["enhance", &missing, "--enhancer", &enhancer, "--out", &place.at("out")], &["nowhere.pth"]);
     fails(&["train", "--out", &place.at("run"), "--resume"], &["run"]);
-    fails(
-        &[
-            "train",
-            "--data",
-            &data,
-            "--classifier",
-            &net,
-            "--preset",
-            "cifar",
-            "--out",
-            &place.at("run"),
-            "--limit",
-            "0",
-        ],
-        &["limit"],
-    );
+    let run = place.at("run");
+    misused(&["train", "--data", &data, "--classifier", &net, "--out", &run, "--limit", "0"], "--limit");
+    std::fs::write(place.path("zero.toml"), "limit = 0").unwrap();
+    let config = place.at("zero.toml");
+    fails(&["train", "--data", &data, "--classifier", &net, "--out", &run, "--config", &config], &["limit"]);
     fails(
         &["train", "--data", &data, "--classifier", &net, "--bank", "gama", "--out", &place.at("run")],
         &["gama", "gamma"],

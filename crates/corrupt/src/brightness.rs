@@ -5,7 +5,7 @@ use dyntta_image::{Rgb8, Stream};
 use crate::level::{Level, Table};
 use crate::raster::{level, unit};
 use crate::registry::{Entry, Resources, Suite};
-use crate::simd::simd;
+use dyntta_simd::simd;
 
 pub(crate) const ENTRY: Entry =
     Entry { name: "brightness", summary: "Stronger daylight.", suite: Suite::Common15, random: false, apply };

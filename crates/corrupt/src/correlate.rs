@@ -1,7 +1,7 @@
 //! Correlation with a sparse 2-D kernel.
 
 use crate::raster::{Border, Raster};
-use crate::simd::simd;
+use dyntta_simd::simd;
 
 /// One tap: the output at (x, y) takes `weight` times the input at (x + dx, y + dy).
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -10,7 +10,7 @@ use crate::gaussian::{Kernel, blur_xy, half};
 use crate::level::{Level, Table};
 use crate::raster::{Border, Raster};
 use crate::registry::{Entry, Resources, Suite};
-use crate::simd::simd;
+use dyntta_simd::simd;
 
 pub(crate) const ENTRY: Entry = Entry {
     name: "elastic_transform",

@@ -1,7 +1,7 @@
 //! Gaussian filtering as SciPy's `gaussian_filter` defines it: sampled, cut at a number of σ, normalised, separable.
 
 use crate::raster::{Border, Raster};
-use crate::simd::simd;
+use dyntta_simd::simd;
 
 /// The centre and one side of a normalised symmetric kernel: `weights[j]` is for the taps at `-j` and `+j`.
 #[derive(Clone, Debug, PartialEq)]

@@ -3,11 +3,12 @@
 
 use std::sync::LazyLock;
 
-use dyntta_image::{Rgb8, Stream, nearest};
+use dyntta_image::{Rgb8, Stream};
 
 use crate::level::{Level, Table};
 use crate::registry::{Entry, Resources, Suite};
-use crate::simd::simd;
+use dyntta_simd::math::nearest;
+use dyntta_simd::simd;
 
 pub(crate) const ENTRY: Entry = Entry {
     name: "jpeg_compression",

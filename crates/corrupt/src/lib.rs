@@ -30,7 +30,6 @@ mod level;
 mod motion;
 mod raster;
 mod registry;
-mod simd;
 mod zoom;
 
 pub use elastic_transform::Elastic;

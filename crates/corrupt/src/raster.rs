@@ -1,6 +1,7 @@
-use dyntta_image::{Rgb8, nearest};
+use dyntta_image::Rgb8;
 
-use crate::simd::simd;
+use dyntta_simd::math::nearest;
+use dyntta_simd::simd;
 
 /// An `f32` image or map, interleaved (HWC): `data[(y * width + x) * channels + c]`. Images are in `0..=1`.
 #[derive(Clone, Debug, PartialEq)]

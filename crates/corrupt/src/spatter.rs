@@ -6,7 +6,7 @@ use crate::gaussian::{Kernel, blur};
 use crate::level::{Level, PerLevel, Table};
 use crate::raster::{Border, Raster, level};
 use crate::registry::{Entry, Resources, Suite};
-use crate::simd::simd;
+use dyntta_simd::simd;
 
 pub(crate) const ENTRY: Entry = Entry {
     name: "spatter",

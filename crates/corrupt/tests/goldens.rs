@@ -1,4 +1,5 @@
 //! The corruptions against golden images and statistics; `testdata/README.md` tells what is there.
+#![allow(clippy::disallowed_macros, reason = "a test prints")]
 
 use std::fs;
 use std::path::PathBuf;

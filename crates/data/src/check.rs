@@ -10,9 +10,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::classes::{self, ClassList};
+use crate::classes::{self, ClassList, beside};
+use crate::layout::{self, Layout};
 use crate::{
-    CorruptedSet, Dataset, Error, Options, Split, cifar, corrupted, cub, folder, idx, prefetch, shards,
+    CorruptedSet, Dataset, Error, Options, Split, archive, corrupted, folder, parquet_files, prefetch,
 };
 
 pub use report::{Broken, Part, Report, Sizes};
@@ -35,10 +36,6 @@ pub fn check(
     progress: &mut dyn FnMut(u64, Option<u64>) -> bool,
 ) -> Result<Option<Report>, Error> {
     let path = path.as_ref();
-    let csv = path.extension().is_some_and(|e| e.eq_ignore_ascii_case("csv"));
-    if path.is_dir() && (cifar::recognise(path) || idx::recognise(path) || cub::recognise(path)) {
-        return check_splits(path, workers, progress);
-    }
     if path.is_dir() && path.join(corrupted::LABELS).is_file() {
         let set = CorruptedSet::open(path, None)?;
         let part =
@@ -50,19 +47,40 @@ pub fn check(
             progress,
         );
     }
-    if csv {
-        let set = Dataset::open(path, &Options::default())?;
-        return check_listed(path, vec![(String::new(), set)], workers, progress);
-    }
-    let source = match shards::find(path)? {
-        Some(tars) => Streamed::Tars(tars),
-        None if path.is_dir() => Streamed::Folder,
-        None => {
-            std::fs::metadata(path).map_err(|e| Error::io(path, "open", e))?;
-            Streamed::Tars(vec![path.to_path_buf()])
+    match layout::recognise(path)? {
+        Layout::Cifar | Layout::CifarPython | Layout::Idx | Layout::Cub => {
+            check_splits(path, workers, progress)
         }
-    };
-    check_streamed(path, source, workers, progress)
+        // The folder of the images for validation has no other part.
+        Layout::TinyImagenet if path.join("val").is_dir() => check_splits(path, workers, progress),
+        Layout::Parquet(files) if path.is_dir() && parquet_files::has_parts(&files) => {
+            check_splits(path, workers, progress)
+        }
+        Layout::TinyImagenet | Layout::Parquet(_) | Layout::Table => check_whole(path, workers, progress),
+        Layout::Archives(_, files) if is_listed(&files) => check_whole(path, workers, progress),
+        Layout::Archives(_, tars) => check_streamed(path, Streamed::Tars(tars), workers, progress),
+        Layout::Folder => check_streamed(path, Streamed::Folder, workers, progress),
+    }
+}
+
+/// Whether archives are to be opened and not streamed: a zip has a directory, and where labels lie beside images (WebDataset)
+/// the classes are not the folders. The first archive tells; one that is damaged is reported with the others.
+fn is_listed(files: &[PathBuf]) -> bool {
+    let Some(first) = files.first() else { return false };
+    if crate::names::head(first).is_some_and(|head| crate::zipped::is_zip(&head)) {
+        return true;
+    }
+    let index = archive::index(std::slice::from_ref(first), &|_| true);
+    index.is_ok_and(|index| !matches!(crate::webdataset::recognise(&index), Ok(None)))
+}
+
+fn check_whole(
+    path: &Path,
+    workers: usize,
+    progress: &mut dyn FnMut(u64, Option<u64>) -> bool,
+) -> Result<Option<Report>, Error> {
+    let set = Dataset::open(path, &Options::default())?;
+    check_listed(path, vec![(String::new(), set)], workers, progress)
 }
 
 /// The parts of a data set that comes in training and test images; one may be missing.
@@ -100,7 +118,9 @@ fn check_listed(
     let (layout, classes) =
         sets.first().map_or(("", Vec::new()), |(_, set)| (set.layout, set.classes.clone()));
     let mut report = Report::new(path, layout, classes);
-    report.ignored = sets.iter().map(|(_, set)| set.ignored as u64).max().unwrap_or(0);
+    if let Some((_, set)) = sets.first() {
+        report.left_out = set.left_out.clone();
+    }
     let mut done = 0;
     for (name, set) in sets {
         let mut part = Part { name, images: 0, by_class: vec![0; report.classes.len()] };
@@ -133,7 +153,7 @@ fn check_streamed(
     progress: &mut dyn FnMut(u64, Option<u64>) -> bool,
 ) -> Result<Option<Report>, Error> {
     let mut report = Report::new(path, "", Vec::new());
-    let mut by_folder: BTreeMap<String, u64> = BTreeMap::new();
+    let mut folders = Folders::default();
     let tars = match &source {
         Streamed::Tars(tars) => tars.clone(),
         Streamed::Folder => Vec::new(),
@@ -143,12 +163,18 @@ fn check_streamed(
     let mut done = 0;
     for item in prefetch(items, workers, workers.max(1) * AHEAD, Item::look) {
         match item {
-            stream::Seen::Folder(name) => drop(by_folder.entry(name).or_default()),
-            stream::Seen::Other => report.ignored += 1,
+            stream::Seen::Folder(name) => drop(folders.images.entry(name).or_default()),
+            stream::Seen::Other(name) => report.left_out.file(&name),
+            stream::Seen::Unread(folder, name) => {
+                report.left_out.unread(&name);
+                *folders.unread.entry(folder).or_default() += 1;
+            }
+            stream::Seen::Hidden => report.left_out.hidden += 1,
+            stream::Seen::Special => report.left_out.special += 1,
             stream::Seen::Broken(place, error) => report.add_broken(place, &error),
             stream::Seen::List(name, list) => lists.push((name, list)),
             stream::Seen::Image { folder, place, size } => {
-                *by_folder.entry(folder).or_default() += 1;
+                *folders.images.entry(folder).or_default() += 1;
                 match size {
                     Ok((width, height)) => report.sizes.add(width, height),
                     Err(error) => report.add_broken(place, &error),
@@ -160,8 +186,17 @@ fn check_streamed(
             }
         }
     }
-    shape(path, &tars, lists, by_folder, &mut report)?;
+    shape(path, &tars, lists, folders, &mut report)?;
+    report.ignored = report.left_out.files();
     Ok(Some(report))
+}
+
+/// What folders have; paths below the set's.
+#[derive(Default)]
+struct Folders {
+    images: BTreeMap<String, u64>,
+    /// Images of formats that aren't read.
+    unread: BTreeMap<String, u64>,
 }
 
 /// Makes classes, or corruptions, severities and classes, of the folders that were found.
@@ -169,17 +204,18 @@ fn shape(
     path: &Path,
     tars: &[PathBuf],
     lists: Vec<(String, ClassList)>,
-    mut by_folder: BTreeMap<String, u64>,
+    folders: Folders,
     report: &mut Report,
 ) -> Result<(), Error> {
     let in_tar = !tars.is_empty();
+    let Folders { images: mut by_folder, unread } = folders;
     let tops: Vec<(String, u64)> =
         by_folder.extract_if(.., |f, _| f.is_empty() || f.starts_with('/')).collect();
     if by_folder.values().all(|&n| n == 0) && tops.iter().any(|(folder, _)| !folder.is_empty()) {
         // Tars without folders are classes by their names.
         by_folder = tops.iter().map(|(folder, n)| (folder.trim_start_matches('/').to_string(), *n)).collect();
     } else {
-        report.ignored += tops.iter().map(|(_, n)| n).sum::<u64>();
+        report.left_out.outside += tops.iter().map(|(_, n)| n).sum::<u64>();
     }
     let prefix = if in_tar { strip_common(&mut by_folder) } else { String::new() };
     if by_folder.values().all(|&n| n == 0) {
@@ -187,9 +223,8 @@ fn shape(
             report.layout = "unreadable";
             return Ok(());
         }
-        let found = format!("no image in a folder, {} other files", report.ignored);
-        let expected = "images in class folders (jpg, jpeg, png, bmp, webp)";
-        return Err(Error::layout(path.display(), expected, found));
+        let found = format!("no image in a folder; left out: {}", report.left_out);
+        return Err(Error::layout(path.display(), crate::listing::IMAGES, found));
     }
     let folders = by_folder.iter().filter(|(_, n)| **n > 0).map(|(folder, _)| folder);
     let is_corrupted = folders.clone().all(|folder| is_corrupted(folder));
@@ -217,40 +252,74 @@ fn shape(
         };
         *counts.entry(part).or_default().entry(class.to_string()).or_default() += n;
     }
-    let found: BTreeSet<String> = counts.values().flat_map(BTreeMap::keys).cloned().collect();
     let inside = format!("{prefix}{}", classes::FILE);
-    let beside = tars.first().map_or(path, PathBuf::as_path).parent().unwrap_or(path);
+    let place = beside(tars.first().map_or(path, PathBuf::as_path));
     let list = match lists.into_iter().rfind(|(name, _)| *name == inside) {
         Some((_, list)) => Some(list),
-        None if in_tar => ClassList::find(&[beside])?,
-        None => ClassList::find(&[path, beside])?,
+        None if in_tar => ClassList::find(&[&place])?,
+        None => ClassList::find(&[path, &place])?,
     };
-    if let Some(error) = folder::parts_of_a_set(&report.path, &found) {
+    let with_images = |n: &u64| *n > 0;
+    // Class folders and the names that they have as classes.
+    let folders: BTreeSet<String> = counts.values().flat_map(BTreeMap::keys).cloned().collect();
+    let found: BTreeSet<&str> = (counts.values().flatten())
+        .filter(|(folder, n)| with_images(n) && !folder.is_empty())
+        .map(|(folder, _)| folder.as_str())
+        .collect();
+    if let Some(error) = folder::parts_of_a_set(&report.path, &folders) {
         report.problems.push(error.to_string());
     }
-    match classes::resolve(&report.path, list, found.clone()) {
-        Ok(classes) => report.classes = classes,
-        Err(error) => {
+    if !is_corrupted {
+        let unread: Vec<String> = unread
+            .keys()
+            .filter_map(|folder| folder.strip_prefix(&prefix))
+            .map(|f| format!("{f}/"))
+            .collect();
+        if let Err(error) = crate::listing::unread_classes(&report.path, &found, &unread) {
             report.problems.push(error.to_string());
-            report.classes = found.iter().cloned().collect();
         }
     }
-    for ((corruption, severity), by_class) in counts {
+    let names = match crate::listing::normal_names(&report.path, found.iter().copied()) {
+        Ok(names) => names,
+        Err(error) => {
+            report.problems.push(error.to_string());
+            found.iter().map(|&folder| (folder, folder.to_owned())).collect()
+        }
+    };
+    let found: BTreeSet<String> = names.values().cloned().collect();
+    match classes::resolve(&report.path, list, found.clone()) {
+        Ok(ordered) => report.classes = ordered.names,
+        Err(error) => {
+            report.problems.push(error.to_string());
+            report.classes = found.into_iter().collect();
+        }
+    }
+    for ((corruption, severity), by_folder) in &counts {
         let name = if is_corrupted { format!("{corruption} {severity}") } else { String::new() };
-        let missing: Vec<String> = found.iter().filter(|c| !by_class.contains_key(*c)).cloned().collect();
+        let missing: Vec<String> =
+            names.keys().filter(|f| !by_folder.contains_key(**f)).map(|&f| f.to_owned()).collect();
         if !missing.is_empty() {
             report
                 .problems
                 .push(format!("{name}: no folder of the classes {}", crate::error::list(&missing)));
         }
         let empty: Vec<String> =
-            by_class.iter().filter(|(_, n)| **n == 0).map(|(class, _)| class.clone()).collect();
+            by_folder.iter().filter(|(_, n)| **n == 0).map(|(class, _)| class.clone()).collect();
         if !empty.is_empty() {
             let of = if name.is_empty() { String::new() } else { format!("{name}: ") };
             report.problems.push(format!("{of}no image of the classes {}", crate::error::list(&empty)));
+            if name.is_empty() {
+                report.left_out.empty = empty;
+            }
+        }
+        let mut by_name: BTreeMap<&str, u64> = BTreeMap::new();
+        for (folder, n) in by_folder {
+            if let Some(name) = names.get(folder.as_str()) {
+                *by_name.entry(name).or_default() += n;
+            }
         }
         let by_class: Vec<u64> =
-            report.classes.iter().map(|class| by_class.get(class).copied().unwrap_or(0)).collect();
+            report.classes.iter().map(|class| by_name.get(class.as_str()).copied().unwrap_or(0)).collect();
         report.parts.push(Part { name, images: by_class.iter().sum(), by_class });
     }
     Ok(())

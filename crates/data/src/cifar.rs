@@ -2,11 +2,13 @@
 //! (CIFAR-100: a coarse one, then the fine one) and 3 x 32 x 32 bytes, red, green, blue, rows from the top.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
+use dyntta_files::Limits;
+
 use crate::classes::{self, ClassList};
+use crate::left_out::LeftOut;
 use crate::store::{Archive, Bytes, Encoding, Place, Store};
 use crate::{Dataset, Error, Sample, Split};
 
@@ -61,11 +63,13 @@ pub(crate) fn recognise(folder: &Path) -> bool {
 }
 
 pub(crate) fn open(folder: &Path, split: Split) -> Result<Dataset, Error> {
-    let version = version(folder).expect("recognised");
     let name = folder.display().to_string();
+    let Some(version) = version(folder) else {
+        return Err(Error::layout(name, "CIFAR's binary files", "none"));
+    };
     let list = ClassList::find(&[folder])?;
     let classes = class_names(folder, version, list.as_ref())?;
-    let record = version.labels + PIXELS.image_bytes().expect("fixed") as u64;
+    let record = version.labels + PIXELS.image_bytes().unwrap_or_default() as u64;
     let files = if split == Split::Train { version.train } else { version.test };
     let (mut archives, mut samples) = (Vec::new(), Vec::new());
     for (file, file_name) in (0..).zip(files) {
@@ -91,9 +95,10 @@ pub(crate) fn open(folder: &Path, split: Split) -> Result<Dataset, Error> {
     let store = Arc::new(Store { bytes: Bytes::Files(archives), encoding: PIXELS });
     let found: BTreeSet<String> = classes.iter().cloned().collect();
     let wanted = list.map(|list| classes::resolve(&name, Some(list), found)).transpose()?;
-    let set = Dataset { classes, samples, ignored: 0, name, layout: version.layout, store, skipped: None };
+    let (layout, left_out, notes) = (version.layout, LeftOut::default(), Vec::new());
+    let set = Dataset { classes, samples, left_out, notes, name, layout, store, skipped: None };
     match wanted {
-        Some(wanted) => set.with_classes(&wanted),
+        Some(wanted) => set.with_classes(&wanted.names),
         None => Ok(set),
     }
 }
@@ -102,8 +107,8 @@ pub(crate) fn open(folder: &Path, split: Split) -> Result<Dataset, Error> {
 fn class_names(folder: &Path, version: &Version, list: Option<&ClassList>) -> Result<Vec<String>, Error> {
     let own = folder.join(version.names_file);
     let (path, names) = if own.is_file() {
-        let text = fs::read(&own).map_err(|e| Error::io(&own, "read", e))?;
-        let own = ClassList::parse(own.display().to_string(), &text)?;
+        let text = dyntta_files::read(&own, Limits::DEFAULT.text_bytes)?;
+        let own = ClassList::parse(own.display().to_string(), text)?;
         (own.path, own.names)
     } else if version.classes == CLASSES_10.len() {
         return Ok(CLASSES_10.map(Into::into).to_vec());

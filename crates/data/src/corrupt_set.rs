@@ -6,13 +6,15 @@ mod images;
 mod manifest;
 mod parallel;
 
+use std::collections::HashSet;
 use std::fmt;
 use std::fs;
-use std::path::Path;
-use std::str::FromStr;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use dyntta_corrupt::{Corruption, Elastic, Preset, Resources, Severity};
-use dyntta_image::{Rgb8, encode_jpeg, encode_png, write_atomic};
+use dyntta_files::{remove_leftovers, sync_all, write_atomic};
+use dyntta_image::{FileFormat, Rgb8};
 
 pub use self::frost::Frost;
 pub use self::manifest::MANIFEST;
@@ -40,7 +42,7 @@ pub struct CorruptSettings {
     pub elastic: Elastic,
     /// The textures of `frost`.
     pub frost: Frost,
-    /// Threads that work at the same time; brought to 1 at least.
+    /// Threads that work at the same time: at least 1, at most as many as there are images.
     pub threads: usize,
     /// Leaves out images that cannot be read, instead of giving up at the first.
     pub skip_bad: bool,
@@ -65,56 +67,6 @@ impl fmt::Display for CorruptLayout {
     }
 }
 
-/// The kind of an image file. Parses from `png`, `jpeg` (quality 85, ImageNet-C's) and `jpeg:Q` with Q from 1 to 100.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FileFormat {
-    /// Lossless.
-    Png,
-    /// Baseline JPEG of this quality.
-    Jpeg(u8),
-}
-
-impl FileFormat {
-    fn encode(self, image: &Rgb8) -> Result<Vec<u8>, Error> {
-        Ok(match self {
-            Self::Png => encode_png(image)?,
-            Self::Jpeg(quality) => encode_jpeg(image, quality)?,
-        })
-    }
-
-    /// Whether these are the first and last bytes of a file of this kind.
-    fn is_whole(self, bytes: &[u8]) -> bool {
-        match self {
-            Self::Png => bytes.starts_with(b"\x89PNG\r\n\x1a\n") && bytes.ends_with(b"IEND\xae\x42\x60\x82"),
-            Self::Jpeg(_) => bytes.starts_with(&[0xff, 0xd8]) && bytes.ends_with(&[0xff, 0xd9]),
-        }
-    }
-}
-
-impl fmt::Display for FileFormat {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Png => f.write_str("png"),
-            Self::Jpeg(quality) => write!(f, "jpeg:{quality}"),
-        }
-    }
-}
-
-impl FromStr for FileFormat {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let quality = |q: &str| q.parse().ok().filter(|q| (1..=100).contains(q));
-        let parsed = match text.split_once(':') {
-            None if text == "png" => Some(Self::Png),
-            None if text == "jpeg" => Some(Self::Jpeg(85)),
-            Some(("jpeg", q)) => quality(q).map(Self::Jpeg),
-            _ => None,
-        };
-        parsed.ok_or_else(|| "expected png, jpeg or jpeg:Q with Q from 1 to 100".into())
-    }
-}
-
 /// What [`write_corrupted`] did. An image counts once for each corruption and severity.
 #[derive(Debug, Default)]
 pub struct CorruptSummary {
@@ -131,10 +83,10 @@ pub struct CorruptSummary {
 /// Writes `data` under every corruption and severity of `settings` to the folder `out`.
 ///
 /// What an earlier run with the same settings left there is kept, so a stopped run goes on where it stopped. Every file is
-/// written under a temporary name and renamed. The bytes depend on the settings, the images and their paths, not on
+/// written under a temporary name and renamed, and temporary files that a killed run left are removed. The bytes depend on the settings, the images and their paths, not on
 /// threads or the order of the images (but for the order of the rows in arrays). A `classes.txt` keeps the order of the
-/// classes, and at the end [`MANIFEST`] lists the settings and the SHA-256 of every file; while it is missing, the set is not
-/// complete.
+/// classes, and at the end, when all is on the disk, [`MANIFEST`] lists the settings and the SHA-256 of every file; while it is
+/// missing, the set is not complete.
 ///
 /// `stop` is asked often, from all threads, whether to stop at the next file; `progress` hears how many images of how many
 /// are done.
@@ -150,7 +102,14 @@ pub fn write_corrupted(
     stop: &(dyn Fn() -> bool + Sync),
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<CorruptSummary, Error> {
-    let work = Work { data, out, settings, resources: settings.resources(), watch: Watch::new(stop) };
+    let work = Work {
+        data,
+        out,
+        settings,
+        resources: settings.resources(),
+        watch: Watch::new(stop),
+        folders: Mutex::default(),
+    };
     let names = match settings.layout {
         CorruptLayout::ImagenetC(format) => images::names(data, format)?,
         CorruptLayout::CifarC => Vec::new(),
@@ -160,7 +119,7 @@ pub fn write_corrupted(
         let expected = "the severities 1,2,3,4,5 for the layout cifar-c, whose arrays hold all five";
         return Err(Error::Selection { path: out.display().to_string(), expected, found });
     }
-    fs::create_dir_all(out).map_err(|e| Error::io(out, "create", e))?;
+    work.enter(out)?;
     let mut record = Record::begin(out, settings, data)?;
     write_atomic(out.join(classes::FILE), (data.classes.join("\n") + "\n").as_bytes())?;
     let summary = match settings.layout {
@@ -168,6 +127,8 @@ pub fn write_corrupted(
         CorruptLayout::CifarC => work.write_arrays(&mut record, progress)?,
     };
     if summary.complete {
+        // Each file alone would wait for the disk as many times.
+        sync_all(out)?;
         record.finish()?;
     }
     Ok(summary)
@@ -186,9 +147,23 @@ struct Work<'a> {
     settings: &'a CorruptSettings,
     resources: Resources,
     watch: Watch<'a>,
+    /// Folders of the set that are ready to be written into.
+    folders: Mutex<HashSet<PathBuf>>,
 }
 
 impl Work<'_> {
+    /// Makes a folder of the set; what a killed run left there is removed when it is entered first.
+    fn enter(&self, folder: &Path) -> Result<(), Error> {
+        let mut known = self.folders.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.contains(folder) {
+            return Ok(());
+        }
+        fs::create_dir_all(folder).map_err(|e| Error::io(folder, "create", e))?;
+        remove_leftovers(folder);
+        known.insert(folder.to_owned());
+        Ok(())
+    }
+
     fn load(&self, index: usize) -> Result<Rgb8, Error> {
         let image = self.data.load(index)?;
         Ok(match self.settings.size {

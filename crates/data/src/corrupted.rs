@@ -1,12 +1,18 @@
 //! Corrupted copies of a test set: ImageNet-C's folders, and CIFAR-10-C's arrays.
 
+mod arrays;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::classes::{self, ClassList};
+use crate::classes::{self, ClassList, beside};
+use crate::left_out::LeftOut;
+use crate::listing::{Listing, normal_names};
 use crate::store::{Bytes, Encoding, Place, Store};
-use crate::{Dataset, Error, Sample, Skipped, cifar, folder, npy, shards, tarball};
+use crate::{Dataset, Error, Sample, Skipped, archive, folder, shards};
+
+pub(crate) use arrays::LABELS;
 
 /// A test set under one corruption at one severity.
 #[derive(Clone, Debug)]
@@ -59,7 +65,9 @@ impl CorruptedPart {
     fn own_classes(&self) -> Result<BTreeSet<String>, Error> {
         Ok(match &self.images {
             Images::Folder(path) => {
-                folder::entries(path)?.into_iter().filter(|e| e.2).map(|(name, ..)| name).collect()
+                let folders = folder::class_folders(path)?;
+                let name = path.display().to_string();
+                normal_names(&name, folders.iter().map(String::as_str))?.into_values().collect()
             }
             Images::Listed(set) => set.classes.iter().cloned().collect(),
         })
@@ -150,7 +158,8 @@ impl CorruptedSet {
     /// - a `.tar` of such a folder, read in place, the corruptions at the top or below common folders; or several, as
     ///   [`Dataset::open`] takes shards;
     /// - a folder of `<corruption>.npy`, u8 `[5 n, 32, 32, 3]`, severity after severity, and `labels.npy` (CIFAR-10-C,
-    ///   CIFAR-100-C).
+    ///   CIFAR-100-C); or `[n, 32, 32, 3]` of one severity, which is the number that the array's name or the folder's ends in
+    ///   (`fog_3.npy`), else 1.
     ///
     /// Every part must have the same classes. If `classes` is given, they must be among those, and labels index it.
     /// Without, the classes are the sorted folder names or what a `classes.txt` inside or beside says. The labels of
@@ -179,9 +188,9 @@ impl CorruptedSet {
             if !kind.is_dir() {
                 open_tars(path, &[path.to_path_buf()], wanted)?
             } else if path.join(LABELS).is_file() {
-                (open_arrays(path, classes, wanted)?, None)
+                (arrays::open(path, classes, wanted)?, None)
             } else {
-                (open_folder(path, wanted)?, ClassList::find(&[path, path.parent().unwrap_or(path)])?)
+                (open_folder(path, wanted)?, ClassList::find(&[path, &beside(path)])?)
             }
         };
         let Some(first) = parts.first() else {
@@ -197,15 +206,19 @@ impl CorruptedSet {
                 return Err(Error::Classes { path: part.name(), list: Some(first.name()), expected, found });
             }
         }
+        let all_given = |given: &[String]| {
+            let given = classes::index(given);
+            expected.iter().all(|class| given.contains_key(class))
+        };
         let classes = match (classes, &first.images) {
-            (Some(given), _) if expected.iter().all(|class| given.contains(class)) => given.to_vec(),
+            (Some(given), _) if all_given(given) => given.to_vec(),
             (Some(given), _) => {
                 let path = path.display().to_string();
                 return Err(Error::Classes { path, list: None, expected: given.to_vec(), found: expected });
             }
             // Arrays have their classes by label.
             (None, Images::Listed(set)) if list.is_none() => set.classes.clone(),
-            (None, _) => classes::resolve(&path.display().to_string(), list, found)?,
+            (None, _) => classes::resolve(&path.display().to_string(), list, found)?.names,
         };
         let classes = Arc::new(classes);
         for part in &mut parts {
@@ -220,7 +233,7 @@ impl CorruptedSet {
     /// As [`Dataset::open`].
     pub fn merged(&self, name: &str) -> Result<Dataset, Error> {
         let mut samples = Vec::new();
-        let mut stores = Vec::new();
+        let (mut stores, mut left_out) = (Vec::new(), LeftOut::default());
         for (i, part) in self.parts.iter().enumerate() {
             let set = part.open()?;
             let prefix = format!("{}/{}/", part.corruption, part.severity);
@@ -229,12 +242,14 @@ impl CorruptedSet {
                 class: sample.class,
                 place: Place::Part { part: i as u32, place: Box::new(sample.place) },
             }));
+            left_out.merge(&set.left_out);
             stores.push((prefix, set.store));
         }
         let store = Arc::new(Store { bytes: Bytes::Parts(stores), encoding: Encoding::ImageFile });
         let skipped = self.parts.iter().find_map(|part| part.skipped.clone());
         let (classes, name) = (self.classes().to_vec(), name.to_owned());
-        Ok(Dataset { classes, samples, ignored: 0, name, layout: "corrupted set", store, skipped })
+        let notes = Vec::new();
+        Ok(Dataset { classes, samples, left_out, notes, name, layout: "corrupted set", store, skipped })
     }
 
     /// The class names, the same in every part.
@@ -291,7 +306,8 @@ fn open_folder(root: &Path, wanted: &Wanted) -> Result<Vec<CorruptedPart>, Error
 type Parts = (Vec<CorruptedPart>, Option<ClassList>);
 
 fn open_tars(path: &Path, tars: &[PathBuf], wanted: &Wanted) -> Result<Parts, Error> {
-    let index = tarball::index(tars, &|image| wanted.may_have(image))?;
+    let mut index = archive::index(tars, &|image| wanted.may_have(image))?;
+    index.settle()?;
     let is_severity = |path: &str| path.split('/').nth(1).is_some_and(|name| severity(name).is_some());
     let prefix = index.common_prefix(|paths| paths.iter().all(|path| is_severity(path)));
     let mut groups: BTreeMap<(String, u8), Vec<(String, Place)>> = BTreeMap::new();
@@ -307,11 +323,12 @@ fn open_tars(path: &Path, tars: &[PathBuf], wanted: &Wanted) -> Result<Parts, Er
         };
         groups.entry((corruption.to_string(), level)).or_default().push((rest.to_string(), place.clone()));
     }
-    let list = index.class_list(&prefix)?;
-    let store = Arc::new(Store { bytes: Bytes::Files(index.archives), encoding: Encoding::ImageFile });
+    let list = index.class_list(&prefix, &[classes::FILE])?;
+    let store = index.store;
     let part = |((corruption, severity), entries): ((String, u8), _)| {
         let name = format!("{}:{prefix}{corruption}/{severity}", path.display());
-        let set = Dataset::from_class_paths(name, LAYOUT, entries, BTreeSet::new(), None, 0, store.clone())?;
+        let listing = Listing { images: entries, ..Listing::default() };
+        let set = listing.into_dataset(name, LAYOUT, None, store.clone())?;
         Ok(CorruptedPart::new(&corruption, severity, Images::Listed(set)))
     };
     Ok((groups.into_iter().map(part).collect::<Result<_, Error>>()?, list))
@@ -319,85 +336,5 @@ fn open_tars(path: &Path, tars: &[PathBuf], wanted: &Wanted) -> Result<Parts, Er
 
 /// What the parts of a tar are called.
 const LAYOUT: &str = "tar of classes";
-/// The labels of a folder of arrays.
-pub(crate) const LABELS: &str = "labels.npy";
-/// Severities in one array.
-const LEVELS: usize = 5;
-
-fn open_arrays(
-    folder: &Path,
-    given: Option<&[String]>,
-    wanted: &Wanted,
-) -> Result<Vec<CorruptedPart>, Error> {
-    let labels_path = folder.join(LABELS);
-    let labels = npy::labels(&labels_path)?;
-    if labels.is_empty() || labels.len() % LEVELS != 0 {
-        let expected = "labels for each of five severities";
-        return Err(Error::layout(labels_path.display(), expected, labels.len().to_string()));
-    }
-    let highest = labels.iter().copied().max().unwrap_or(0);
-    let ten = cifar::CLASSES_10.map(String::from);
-    let names_ten = |given: &[String]| ten.iter().all(|name| given.contains(name));
-    let classes = match (ClassList::find(&[folder])?, given) {
-        (Some(list), _) => list.names,
-        (None, given) if highest < 10 && given.is_none_or(names_ten) => ten.to_vec(),
-        (None, Some(given)) => given.to_vec(),
-        (None, None) => (0..=highest.min(9999)).map(|i| i.to_string()).collect(),
-    };
-    let classes = classes::at_least_two(&folder.display().to_string(), classes)?;
-    if highest >= classes.len() {
-        let expected = format!("labels below {}, the number of classes", classes.len());
-        return Err(Error::layout(labels_path.display(), expected, highest.to_string()));
-    }
-
-    let mut parts = Vec::new();
-    for (file, path, is_folder) in folder::entries(folder)? {
-        let Some(corruption) = file.strip_suffix(".npy").filter(|name| !is_folder && *name != "labels")
-        else {
-            continue;
-        };
-        if !wanted.corruption(corruption) {
-            continue;
-        }
-        let array = npy::open(&path)?;
-        let (height, width) = match (array.kind.as_str(), array.shape.as_slice()) {
-            ("|u1" | "<u1", &[n, height, width, 3]) if n == labels.len() && height > 0 && width > 0 => {
-                (height, width)
-            }
-            (kind, shape) => {
-                let expected = format!("u8 images in the shape [{}, height, width, 3]", labels.len());
-                return Err(Error::layout(
-                    path.display(),
-                    expected,
-                    format!("{kind} in the shape {shape:?}"),
-                ));
-            }
-        };
-        let (start, len, per_level) = (array.start, (height * width * 3) as u64, labels.len() / LEVELS);
-        let encoding = Encoding::Interleaved { width, height };
-        let store = Arc::new(Store { bytes: Bytes::Files(vec![array.archive]), encoding });
-        for level in (0..LEVELS).filter(|level| wanted.severity(*level as u8 + 1)) {
-            let sample = |i: usize| {
-                let row = level * per_level + i;
-                let class = labels[row];
-                let place = Place::Span { file: 0, offset: start + row as u64 * len, len };
-                // The name that the image has in the clean binary set, whose order the arrays keep.
-                Sample { path: format!("{}/test_batch-{i:05}", classes[class]), class, place }
-            };
-            let dataset = Dataset {
-                classes: classes.clone(),
-                samples: (0..per_level).map(sample).collect(),
-                ignored: 0,
-                name: format!("{}, severity {}", path.display(), level + 1),
-                layout: "npy",
-                store: store.clone(),
-                skipped: None,
-            };
-            parts.push(CorruptedPart::new(corruption, level as u8 + 1, Images::Listed(dataset)));
-        }
-    }
-    Ok(parts)
-}
-
 #[cfg(test)]
 mod tests;

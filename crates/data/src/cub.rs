@@ -1,10 +1,12 @@
 //! CUB-200-2011 (Wah et al., 2011): images in class folders, and numbered lists of paths, classes and the split.
 
 use std::collections::HashMap;
-use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
+use dyntta_files::Limits;
+
+use crate::left_out::LeftOut;
 use crate::store::{Bytes, Encoding, Place, Store};
 use crate::{Dataset, Error, Sample, Split, classes};
 
@@ -37,10 +39,13 @@ pub(crate) fn open(folder: &Path, split: Split) -> Result<Dataset, Error> {
     if samples.is_empty() {
         return Err(Error::layout(name, format!("images of the {split:?} split"), "none"));
     }
-    let classes = classes::at_least_two(&name, named.into_iter().map(|(_, name)| name).collect())?;
+    let classes: Vec<String> = named.into_iter().map(|(_, name)| classes::normal(&name)).collect();
+    classes::once(&name, &classes)?;
+    let classes = classes::at_least_two(&name, classes)?;
     let store =
         Arc::new(Store { bytes: Bytes::Folder(folder.join("images")), encoding: Encoding::ImageFile });
-    Ok(Dataset { classes, samples, ignored: 0, name, layout: "CUB-200", store, skipped: None })
+    let (left_out, notes) = (LeftOut::default(), Vec::new());
+    Ok(Dataset { classes, samples, left_out, notes, name, layout: "CUB-200", store, skipped: None })
 }
 
 fn bad_row(folder: &Path, file: &str, expected: &str, id: &str, found: Option<&str>) -> Error {
@@ -51,7 +56,7 @@ fn bad_row(folder: &Path, file: &str, expected: &str, id: &str, found: Option<&s
 /// The rows `id value` of a list.
 fn table(folder: &Path, file: &str) -> Result<Vec<(String, String)>, Error> {
     let path = folder.join(file);
-    let text = fs::read_to_string(&path).map_err(|e| Error::io(&path, "read", e))?;
+    let text = dyntta_files::read_text(&path, Limits::DEFAULT.text_bytes)?;
     let mut rows = Vec::new();
     for (i, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
         let Some((id, value)) = line.trim().split_once(' ') else {

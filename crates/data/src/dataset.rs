@@ -1,14 +1,18 @@
 //! The data set as the rest of the workspace sees it, and the recognition of its layout.
 
-use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
+use dyntta_files::shown;
 use dyntta_image::{Rgb8, Stream};
 
-use crate::classes::{self, ClassList};
+use crate::layout::{self, Layout};
+use crate::left_out::LeftOut;
 use crate::store::{Place, Store};
-use crate::{Error, Skipped, cifar, csv, cub, folder, idx, shards, tarball};
+use crate::{
+    Error, Skipped, archive, cifar, cifar_python, classes, cub, folder, idx, parquet_files, table,
+    tiny_imagenet,
+};
 
 /// Which part of a data set that comes in two.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -24,7 +28,7 @@ pub enum Split {
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Options {
-    /// The part of a CIFAR, MNIST or CUB-200 folder. The other layouts have one part only and ignore it.
+    /// The part of a CIFAR, MNIST, CUB-200 or Tiny-ImageNet folder, or of one of Parquet files. The other layouts have one part only and ignore it.
     pub split: Split,
 }
 
@@ -51,10 +55,12 @@ pub struct Sample {
 pub struct Dataset {
     /// Class names; a classifier's output `i` means `classes[i]`.
     pub classes: Vec<String>,
-    /// The images, by class and path (folder, tar), or in the order of the files (CIFAR, MNIST, CUB-200, CSV).
+    /// The images, by class and path (folder, tar, zip), or in the order of the files (the other layouts).
     pub samples: Vec<Sample>,
-    /// Files passed over because their extension is not that of an image; hidden files are not counted.
-    pub ignored: usize,
+    /// What was found and is no image of a class.
+    pub left_out: LeftOut,
+    /// What else [`Dataset::describe`] says.
+    pub(crate) notes: Vec<&'static str>,
     pub(crate) name: String,
     pub(crate) layout: &'static str,
     pub(crate) store: Arc<Store>,
@@ -66,82 +72,41 @@ impl Dataset {
     /// Opens the data set at `path`, whose layout is recognised:
     /// - a folder `path/<class>/…` of image files, however deep below the class (torchvision's ImageFolder);
     /// - a `.tar` of such a folder, its class folders at the top or below common folders; it is indexed once and then
-    ///   read in place, not unpacked (ustar, GNU long names, PAX; not compressed);
+    ///   read in place, not unpacked (ustar, GNU long names, PAX; not compressed); or a zip (stored or deflated);
     /// - such a tar in shards: `shard-{000..012}.tar`, `shard-*.tar` or a folder with nothing but tars in it; of tars
     ///   without any folder, each is a class by its name (ImageNet's training set as distributed);
-    /// - a CIFAR-10 or CIFAR-100 folder, binary version (`data_batch_1.bin`, …, or `train.bin`; fine labels);
+    /// - a tar, shards or a zip in which labels lie beside the images (WebDataset: `.cls`, `.json`, `.txt`);
+    /// - a CIFAR-10 or CIFAR-100 folder, binary version (`data_batch_1.bin`, …, or `train.bin`) or that for Python
+    ///   (`data_batch_1`, …, or `train`); fine labels;
     /// - a MNIST or Fashion-MNIST folder (`train-images-idx3-ubyte`, …, gzipped or not), grey replicated to RGB;
     /// - a CUB-200-2011 folder (`images.txt`, `image_class_labels.txt`, `train_test_split.txt`);
-    /// - a CSV file with a header that has the columns `path`, relative to the CSV's folder, and `label`.
+    /// - a Tiny-ImageNet folder, or its part for validation (`val_annotations.txt`);
+    /// - with the feature `parquet`, Parquet files with images and labels (Hugging Face), one, a pattern or a folder;
+    /// - a CSV (or TSV) with a header that has the columns `path`, relative to the file's folder, and `label`.
     ///
-    /// Image files are told by their extension (see `dyntta_image::EXTENSIONS`); others are counted in
-    /// [`Dataset::ignored`]. Names that begin with a dot are not looked at.
+    /// What is no image of a class is left out and counted in [`Dataset::left_out`]. Image files are told by their extension
+    /// (see `dyntta_image::EXTENSIONS`) or else by their content.
     ///
-    /// Classes are the sorted folder names (or CSV labels; numbers by value), unless there is a `classes.txt` with a
-    /// class a line: in the folder or tar, or else beside it. It must name every class folder and may name more.
+    /// Classes are the folder names (or labels) in the order of text, or of their values if all are whole numbers, unless
+    /// there is a `classes.txt` with a class a line: in the folder or archive, or else beside it. It must name every class
+    /// that has images and may name more.
     ///
     /// # Errors
     /// If nothing stands at `path`, a file is malformed or truncated, there is no image, or there are not two classes.
     pub fn open(path: impl AsRef<Path>, options: &Options) -> Result<Self, Error> {
         let path = path.as_ref();
-        if path.is_dir() {
-            if cifar::recognise(path) {
-                return cifar::open(path, options.split);
-            }
-            if idx::recognise(path) {
-                return idx::open(path, options.split);
-            }
-            if cub::recognise(path) {
-                return cub::open(path, options.split);
-            }
+        let split = options.split;
+        match layout::recognise(path)? {
+            Layout::Cifar => cifar::open(path, split),
+            Layout::CifarPython => cifar_python::open(path, split),
+            Layout::Idx => idx::open(path, split),
+            Layout::Cub => cub::open(path, split),
+            Layout::TinyImagenet => tiny_imagenet::open(path, split),
+            Layout::Parquet(files) => parquet_files::open(path, &files, split),
+            Layout::Archives(layout, files) => archive::open(&path.display().to_string(), layout, &files),
+            Layout::Table => table::open(path),
+            Layout::Folder => folder::open(path),
         }
-        if let Some(tars) = shards::find(path)? {
-            return tarball::open(&path.display().to_string(), "tar shards of classes", &tars);
-        }
-        let kind = std::fs::metadata(path).map_err(|e| Error::io(path, "open", e))?;
-        if kind.is_dir() {
-            return folder::open(path);
-        }
-        let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default().to_ascii_lowercase();
-        if extension == "csv" {
-            csv::open(path)
-        } else {
-            tarball::open(&path.display().to_string(), "tar of classes", &[path.to_path_buf()])
-        }
-    }
-
-    /// Samples that were found as `class/…` paths under `name`, sorted; the classes are the first parts.
-    /// `folders` are class folders that may be empty.
-    pub(crate) fn from_class_paths(
-        name: String,
-        layout: &'static str,
-        mut entries: Vec<(String, Place)>,
-        mut folders: BTreeSet<String>,
-        list: Option<ClassList>,
-        ignored: usize,
-        store: Arc<Store>,
-    ) -> Result<Self, Error> {
-        let class_of = |path: &str| path.split_once('/').map(|(class, _)| class.to_string());
-        folders.extend(entries.iter().filter_map(|(path, _)| class_of(path)));
-        if entries.is_empty() {
-            let found = match (folders.is_empty(), ignored) {
-                (true, 0) => "nothing".to_string(),
-                (_, ignored) => {
-                    format!("{} folders, {ignored} other files and no image in a folder", folders.len())
-                }
-            };
-            return Err(Error::layout(name, "images in class folders (jpg, jpeg, png, bmp, webp)", found));
-        }
-        let classes = classes::resolve(&name, list, folders)?;
-        let index = classes::index(&classes);
-        entries.sort_by(|a, b| a.0.cmp(&b.0));
-        let mut samples: Vec<Sample> = Vec::with_capacity(entries.len());
-        for (path, place) in entries {
-            let class = class_of(&path).and_then(|c| index.get(&c).copied());
-            samples.push(Sample { class: class.expect("its folder is in the list"), path, place });
-        }
-        samples.sort_by_key(|s| s.class);
-        Ok(Self { classes, samples, ignored, name, layout, store, skipped: None })
     }
 
     /// The number of images.
@@ -159,19 +124,18 @@ impl Dataset {
         &self.name
     }
 
-    /// One line for a person: where, what layout, how much.
+    /// One line for a person: where, what layout, how much, and what was left out.
     pub fn describe(&self) -> String {
-        let ignored = match self.ignored {
-            0 => String::new(),
-            n => format!(", {n} other files ignored"),
-        };
-        format!(
-            "{} ({}): {} images, {} classes{ignored}",
-            self.name,
-            self.layout,
-            self.len(),
-            self.classes.len()
-        )
+        let name = shown(Path::new(&self.name));
+        let mut text =
+            format!("{name} ({}): {} images, {} classes", self.layout, self.len(), self.classes.len());
+        if !self.left_out.is_nothing() {
+            text.push_str(&format!("; left out: {}", self.left_out));
+        }
+        for note in &self.notes {
+            text.push_str(&format!("; {note}"));
+        }
+        text
     }
 
     /// Decodes image `index`. May be called from many threads at once.
@@ -204,7 +168,8 @@ impl Dataset {
         Self {
             classes: self.classes.clone(),
             samples,
-            ignored: self.ignored,
+            left_out: self.left_out.clone(),
+            notes: self.notes.clone(),
             name: self.name.clone(),
             layout: self.layout,
             store: self.store.clone(),
@@ -290,20 +255,26 @@ impl Dataset {
         })
     }
 
-    /// The same images with the labels of `classes`, which must name every class of the data set and may name more.
+    /// The same images with the labels of `classes`, which must name every class of the data set and may name more. Names are
+    /// compared in Unicode's composed form (NFC), in which [`Dataset::classes`] are.
     ///
     /// # Errors
-    /// [`Error::Classes`], with both lists.
+    /// [`Error::Classes`], with both lists, and [`Error::Layout`] if a name is there twice.
     pub fn with_classes(mut self, classes: &[String]) -> Result<Self, Error> {
-        let index = classes::index(classes);
-        if !self.classes.iter().all(|class| index.contains_key(class)) {
-            let expected = classes.to_vec();
-            return Err(Error::Classes { path: self.name, list: None, expected, found: self.classes });
-        }
+        let names: Vec<String> = classes.iter().map(|name| classes::normal(name)).collect();
+        classes::once(&self.name, &names)?;
+        let index = classes::index(&names);
+        let Some(places) =
+            self.classes.iter().map(|class| index.get(class).copied()).collect::<Option<Vec<usize>>>()
+        else {
+            return Err(Error::Classes { path: self.name, list: None, expected: names, found: self.classes });
+        };
         for sample in &mut self.samples {
-            sample.class = index[&self.classes[sample.class]];
+            sample.class = places[sample.class];
         }
-        self.classes = classes.to_vec();
+        self.classes = names;
+        // The order was asked for.
+        self.notes.clear();
         Ok(self)
     }
 
@@ -416,6 +387,7 @@ mod tests {
             header.set_size(bytes.len() as u64);
             tar.append_data(&mut header, path, bytes.as_slice()).unwrap();
         }
+        let png = crate::testing::png(7);
         let array = |kind: &str, shape: &str, len: usize| {
             let text = format!("{{'descr': '{kind}', 'fortran_order': False, 'shape': ({shape}), }}\n");
             [b"\x93NUMPY\x01\x00".as_slice(), &[text.len() as u8, 0], text.as_bytes(), &vec![1; len]].concat()
@@ -432,6 +404,18 @@ mod tests {
             ("mnist/train-labels-idx1-ubyte", idx(&[5], 5)),
             ("c/labels.npy", array("|u1", "5,", 5)),
             ("c/fog.npy", array("|u1", "5, 2, 2, 3", 60)),
+            (
+                "set.zip",
+                crate::testing::zip(&[("a/1.png", &png, 8), ("b/1.png", &png, 0), ("b/n", &png[..20], 8)]),
+            ),
+            (
+                "wds.tar",
+                crate::testing::tar(&[("1.png", &png), ("1.cls", b"1"), ("2.png", &png), ("2.cls", b"0")]),
+            ),
+            ("py/batches.meta", crate::cifar_python::tests::meta("label_names", 10)),
+            ("py/test_batch", crate::cifar_python::tests::batch("labels", &[1, 2], &[7; 6144], false)),
+            #[cfg(feature = "parquet")]
+            ("x.parquet", crate::parquet_files::tests::parquet(&[(Some(&png), 1), (Some(&png), 0)], 1, None)),
         ];
         for (name, bytes) in &files {
             folder.file(name, bytes);
@@ -452,8 +436,11 @@ mod tests {
                 for part in parts.map(|set| set.parts).unwrap_or_default() {
                     let _ = part.open().map(|set| drop(set.load(0)));
                 }
-                if let Ok(set) = Dataset::open(&path, &Options::default()) {
-                    (0..set.len()).for_each(|i| drop(set.load(i)));
+                for split in [Split::Train, Split::Test] {
+                    if let Ok(set) = Dataset::open(&path, &Options::split(split)) {
+                        (0..set.len()).for_each(|i| drop(set.load(i)));
+                        drop(set.digest());
+                    }
                 }
             }
             folder.file(name, bytes);

@@ -2,12 +2,14 @@ use std::fmt::Display;
 use std::io;
 use std::path::Path;
 
+use dyntta_files::{shown, shown_text};
+
 /// What can be wrong with a data set. Every variant names the file or folder.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// The operating system refused.
-    #[error("{path}: cannot {action}: {source}")]
+    #[error("{}: cannot {action}: {source}", clean(path))]
     Io {
         /// The file or folder.
         path: String,
@@ -16,11 +18,14 @@ pub enum Error {
         /// The system's reason.
         source: io::Error,
     },
+    /// A file or folder cannot be read.
+    #[error(transparent)]
+    File(#[from] dyntta_files::Error),
     /// An image cannot be decoded.
     #[error(transparent)]
     Image(#[from] dyntta_image::Error),
     /// A folder or file is not laid out as its kind should be.
-    #[error("{path}: expected {expected}, found {found}")]
+    #[error("{}: expected {}, found {}", clean(path), clean(expected), clean(found))]
     Layout {
         /// The file or folder, with the line or entry where that is known.
         path: String,
@@ -30,7 +35,7 @@ pub enum Error {
         found: String,
     },
     /// A data set has classes that the list it is held against does not name.
-    #[error("{path}: {}", classes(list, expected, found))]
+    #[error("{}: {}", clean(path), classes(list, expected, found))]
     Classes {
         /// The data set.
         path: String,
@@ -104,12 +109,17 @@ impl Error {
     }
 }
 
+/// Text for a message, without control characters and not too long: names and values are from files.
+fn clean(text: &str) -> impl Display {
+    shown(Path::new(text))
+}
+
 fn size((width, height): &(usize, usize)) -> String {
     format!("{width}x{height}")
 }
 
 fn classes(source: &Option<String>, expected: &[String], found: &[String]) -> String {
-    let of = source.as_ref().map_or(String::new(), |path| format!(" of {path}"));
+    let of = source.as_ref().map_or(String::new(), |path| format!(" of {}", clean(path)));
     let without = |names: &[String], others: &[String]| {
         let left: Vec<String> = names.iter().filter(|name| !others.contains(name)).cloned().collect();
         list(&left)
@@ -127,9 +137,13 @@ fn classes(source: &Option<String>, expected: &[String], found: &[String]) -> St
 
 /// The names, the middle of a long list left out.
 pub(crate) fn list(names: &[String]) -> String {
-    match names {
-        [] => "none".into(),
-        [first @ .., last] if names.len() > 12 => format!("{}, ..., {last}", first[..10].join(", ")),
-        _ => names.join(", "),
-    }
+    let names: Vec<String> = match names {
+        [] => return "none".into(),
+        [first @ .., last] if names.len() > 12 => {
+            let begin = first[..10].iter().map(|name| shown_text(name).to_string());
+            begin.chain(["...".into(), shown_text(last).to_string()]).collect()
+        }
+        _ => names.iter().map(|name| shown_text(name).to_string()).collect(),
+    };
+    names.join(", ")
 }

@@ -1,7 +1,6 @@
 //! MNIST's idx files (<https://yann.lecun.org/exdb/mnist/>, "the IDX file format"), gzipped or not: a big-endian
 //! header of magic and dimensions, then bytes. MNIST, Fashion-MNIST and whatever else is named like them.
 
-use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,6 +8,7 @@ use std::sync::Arc;
 use flate2::read::MultiGzDecoder;
 
 use crate::classes::{self, ClassList};
+use crate::left_out::LeftOut;
 use crate::store::{Bytes, Encoding, Place, Store};
 use crate::{Dataset, Error, Sample, Split};
 
@@ -43,7 +43,7 @@ pub(crate) fn open(folder: &Path, split: Split) -> Result<Dataset, Error> {
             let expected = format!("{}-{kind} or {0}-{kind}.gz", prefix(split));
             Error::layout(folder.display(), expected, "neither")
         })?;
-        let bytes = fs::read(&path).map_err(|e| Error::io(&path, "read", e))?;
+        let bytes = dyntta_files::read(&path, MAX_BYTES)?;
         Ok::<_, Error>((path.display().to_string(), bytes))
     };
     let (images_name, images) = read("images-idx3-ubyte")?;
@@ -89,7 +89,8 @@ pub(crate) fn parse(
     let samples = labels.iter().enumerate().map(sample).collect();
     let bytes = Bytes::Memory { name: images_name.to_string(), data: pixels };
     let store = Arc::new(Store { bytes, encoding: Encoding::Grey { width, height } });
-    Ok(Dataset { classes, samples, ignored: 0, name, layout: "idx", store, skipped: None })
+    let (left_out, notes) = (LeftOut::default(), Vec::new());
+    Ok(Dataset { classes, samples, left_out, notes, name, layout: "idx", store, skipped: None })
 }
 
 /// The dimensions and the bytes of an idx file, unzipped if it is zipped.

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use dyntta_files::Limits;
+
 use crate::Error;
 use crate::store::Archive;
 
@@ -78,7 +80,11 @@ pub(crate) fn labels(path: &Path) -> Result<Vec<usize>, Error> {
     if array.shape.len() != 1 {
         return Err(fail(format!("shape {:?}", array.shape)));
     }
-    let bytes = array.archive.read_at(array.start, width * array.shape[0])?;
+    let length = width * array.shape[0];
+    if length as u64 > Limits::DEFAULT.text_bytes {
+        return Err(fail(format!("{} of them", array.shape[0])));
+    }
+    let bytes = array.archive.read_at(array.start, length)?;
     let value = |b: &[u8]| b.iter().rev().fold(0u64, |v, &byte| v << 8 | u64::from(byte));
     // A negative label reads as a huge one and is refused with its neighbours.
     bytes

@@ -74,12 +74,24 @@ fn expand(range: &str) -> Option<Vec<String>> {
 
 /// Whether `*` (any bytes) and `?` (one byte) in `pattern` can be made to give `name`.
 fn matches(pattern: &[u8], name: &[u8]) -> bool {
-    match pattern {
-        [] => name.is_empty(),
-        [b'*', rest @ ..] => (0..=name.len()).any(|skip| matches(rest, &name[skip..])),
-        [b'?', rest @ ..] => !name.is_empty() && matches(rest, &name[1..]),
-        [byte, rest @ ..] => name.first() == Some(byte) && matches(rest, &name[1..]),
+    let (mut p, mut n) = (0, 0);
+    // The last star, and where what it stands for ends: only the last one ever needs to take more.
+    let mut star: Option<(usize, usize)> = None;
+    while n < name.len() {
+        match pattern.get(p) {
+            Some(b'*') => {
+                star = Some((p, n));
+                p += 1;
+            }
+            Some(&byte) if byte == b'?' || byte == name[n] => (p, n) = (p + 1, n + 1),
+            _ => {
+                let Some((at, end)) = star else { return false };
+                star = Some((at, end + 1));
+                (p, n) = (at + 1, end + 1);
+            }
+        }
     }
+    pattern[p..].iter().all(|&byte| byte == b'*')
 }
 
 #[cfg(test)]
@@ -112,7 +124,9 @@ mod tests {
             for (i, level) in [2, 1, 3, 4].into_iter().enumerate() {
                 assert_eq!(set.load(i).unwrap().data, vec![level; 18]);
             }
-            assert!(set.describe().contains("(tar shards of classes): 4 images, 3 classes, 1 other"));
+            assert!(
+                set.describe().contains("(tar shards of classes): 4 images, 3 classes; left out: 1 .txt")
+            );
         }
         folder.file("s/classes.txt", "owl\ndog\ncat\n");
         assert_eq!(open(&folder, "s").unwrap().classes, ["owl", "dog", "cat"]);
@@ -158,6 +172,9 @@ mod tests {
             ("a*b?c", "abc", false),
             ("*.tar", "x.tar", true),
             ("*.tar", "x.tar.gz", false),
+            ("*a*a*a*a*a*a*a*a*a*a*b", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", false),
+            ("**?", "x", true),
+            ("*ab*", "aab", true),
         ] {
             assert_eq!(matches(pattern.as_bytes(), name.as_bytes()), fits, "{pattern} {name}");
         }

@@ -1,11 +1,14 @@
 //! Where the bytes of a data set's images are, and how they become pixels.
 
+use std::borrow::Cow;
 use std::fs::File;
-use std::io;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use dyntta_files::Limits;
 use dyntta_image::Rgb8;
+use flate2::read::DeflateDecoder;
 
 use crate::Error;
 
@@ -16,6 +19,11 @@ pub(crate) enum Place {
     File,
     /// A stretch of one of the store's files, or of its memory (`file` 0).
     Span { file: u32, offset: u64, len: u64 },
+    /// A stretch of one of the store's files that is deflated; inflated it has `size` bytes.
+    Packed { file: u32, offset: u64, len: u64, size: u64 },
+    /// A row of one of the store's tables.
+    #[cfg_attr(not(feature = "parquet"), allow(dead_code, reason = "the feature makes them"))]
+    Row { file: u32, row: u64 },
     /// In another store, one of this one's parts.
     Part { part: u32, place: Box<Place> },
 }
@@ -31,6 +39,8 @@ pub(crate) struct Store {
 pub(crate) enum Bytes {
     Folder(PathBuf),
     Files(Vec<Archive>),
+    #[cfg(feature = "parquet")]
+    Tables(Vec<crate::parquet_files::Table>),
     Memory {
         name: String,
         data: Vec<u8>,
@@ -74,9 +84,8 @@ pub(crate) struct Archive {
 
 impl Archive {
     pub fn open(path: &Path) -> Result<Self, Error> {
-        let fail = |source| Error::io(path, "read", source);
-        let file = File::open(path).map_err(fail)?;
-        let len = file.metadata().map_err(fail)?.len();
+        let file = dyntta_files::open(path)?;
+        let len = file.metadata().map_err(|e| Error::io(path, "read", e))?.len();
         Ok(Self { path: path.to_path_buf(), len, file: Some(file) })
     }
 
@@ -90,6 +99,15 @@ impl Archive {
         self.file.as_ref()
     }
 
+    /// [`Archive::read_at`] of no more than an image may have.
+    pub fn read_image(&self, offset: u64, len: u64) -> Result<Vec<u8>, Error> {
+        let limit = Limits::DEFAULT.image_bytes;
+        match usize::try_from(len) {
+            Ok(n) if len <= limit => self.read_at(offset, n),
+            _ => Err(dyntta_files::Error::TooLarge { path: self.path.clone(), limit }.into()),
+        }
+    }
+
     pub fn read_at(&self, offset: u64, len: usize) -> Result<Vec<u8>, Error> {
         let fail = |source| Error::io(&self.path, "read", source);
         let mut out = vec![0; len];
@@ -99,6 +117,26 @@ impl Archive {
         }
         .map_err(fail)?;
         Ok(out)
+    }
+}
+
+/// The bytes that were deflated to `packed`; `size` is how many there are to be.
+fn inflate(packed: &[u8], size: u64, name: &dyn Fn() -> String) -> Result<Vec<u8>, Error> {
+    let limit = Limits::DEFAULT.image_bytes;
+    if size > limit {
+        return Err(dyntta_files::Error::TooLarge { path: name().into(), limit }.into());
+    }
+    // The announced size is not trusted for reserving; one byte more tells whether there is more.
+    let mut bytes = Vec::with_capacity(packed.len().min(1 << 20));
+    let read = DeflateDecoder::new(packed).take(size + 1).read_to_end(&mut bytes);
+    match read {
+        Ok(_) if bytes.len() as u64 == size => Ok(bytes),
+        Ok(n) => Err(Error::layout(
+            name(),
+            format!("{size} bytes when inflated"),
+            if n as u64 > size { "more".into() } else { n.to_string() },
+        )),
+        Err(e) => Err(Error::layout(name(), "deflated data", e.to_string())),
     }
 }
 
@@ -126,21 +164,59 @@ impl Store {
     pub fn load(&self, path: &str, place: &Place) -> Result<Rgb8, Error> {
         match (&self.bytes, place) {
             (Bytes::Folder(root), _) => Ok(dyntta_image::read(root.join(path))?),
-            (Bytes::Files(files), Place::Span { file, offset, len }) => {
-                let archive = &files[*file as usize];
-                let bytes = archive.read_at(*offset, *len as usize)?;
-                self.decode(&bytes, || format!("{}:{path}", archive.path.display()))
-            }
-            (Bytes::Memory { name, data }, Place::Span { offset, len, .. }) => {
-                self.decode(&data[*offset as usize..(*offset + *len) as usize], || format!("{name}:{path}"))
-            }
             (Bytes::Parts(parts), Place::Part { part, place }) => {
                 let (prefix, store) = &parts[*part as usize];
                 store.load(path.strip_prefix(prefix.as_str()).unwrap_or(path), place)
             }
+            _ => self.decode(&self.bytes(path, place)?, || self.locate(path, place)),
+        }
+    }
+
+    /// The bytes of the image at `place`, called `path` inside the data set.
+    pub fn bytes<'a>(&'a self, path: &str, place: &Place) -> Result<Cow<'a, [u8]>, Error> {
+        Ok(match (&self.bytes, place) {
+            (Bytes::Folder(root), Place::File) => {
+                dyntta_files::read(&root.join(path), Limits::DEFAULT.image_bytes)?.into()
+            }
+            (Bytes::Files(files), Place::Span { file, offset, len }) => {
+                files[*file as usize].read_image(*offset, *len)?.into()
+            }
+            (Bytes::Files(files), Place::Packed { file, offset, len, size }) => {
+                let archive = &files[*file as usize];
+                let name = || self.locate(path, place);
+                inflate(&archive.read_image(*offset, *len)?, *size, &name)?.into()
+            }
+            #[cfg(feature = "parquet")]
+            (Bytes::Tables(tables), Place::Row { file, row }) => tables[*file as usize].image(*row)?.into(),
+            (Bytes::Memory { data, .. }, Place::Span { offset, len, .. }) => {
+                data[*offset as usize..(*offset + *len) as usize].into()
+            }
+            (Bytes::Parts(parts), Place::Part { part, place }) => {
+                let (prefix, store) = &parts[*part as usize];
+                store.bytes(path.strip_prefix(prefix.as_str()).unwrap_or(path), place)?
+            }
             (_, Place::File) => unreachable!("only a folder has files of their own"),
-            (_, Place::Span { .. }) => unreachable!("parts have no bytes of their own"),
+            (_, Place::Span { .. } | Place::Packed { .. }) => {
+                unreachable!("parts have no bytes of their own")
+            }
+            (_, Place::Row { .. }) => unreachable!("only tables have rows"),
             (_, Place::Part { .. }) => unreachable!("only parts are in parts"),
+        })
+    }
+
+    /// The image at `place` for a message.
+    pub fn locate(&self, path: &str, place: &Place) -> String {
+        match (&self.bytes, place) {
+            (Bytes::Folder(root), _) => root.join(path).display().to_string(),
+            (Bytes::Files(files), Place::Span { file, .. } | Place::Packed { file, .. }) => {
+                format!("{}:{path}", files[*file as usize].path.display())
+            }
+            #[cfg(feature = "parquet")]
+            (Bytes::Tables(tables), Place::Row { file, row }) => {
+                format!("{}, row {row}", tables[*file as usize].path().display())
+            }
+            (Bytes::Memory { name, .. }, _) => format!("{name}:{path}"),
+            _ => path.to_owned(),
         }
     }
 

@@ -1,4 +1,5 @@
 //! `dyntta-runtime` against the Burn modules: both from one checkpoint, on images of many sizes.
+#![allow(clippy::disallowed_macros, reason = "a test prints")]
 
 use std::collections::HashMap;
 use std::path::Path;

@@ -3,12 +3,14 @@
 //! Inputs are never outputs. What stands where an output goes is replaced only if it is known to be an earlier output of the
 //! same kind, or if the user says so.
 
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use crate::read::{is_absent, kind};
-use crate::{Error, check_writable, describe, remove_leftovers, same_file};
+use crate::walk::Identity;
+use crate::{Error, check_writable, describe, identity, remove_leftovers, same_file};
 
 /// Whether a file that begins with these bytes (up to 64 KiB) is an earlier output, which may be replaced.
 pub type Ours = fn(&[u8]) -> bool;
@@ -39,7 +41,7 @@ impl Claims {
         Self { overwrite, ..Self::default() }
     }
 
-    /// A file or folder that is read; of a folder, the files that the command knows by name.
+    /// A file or folder that is read, or would be if it were there; of a folder, the files that the command knows by name.
     pub fn input(&mut self, name: &str, path: &Path) -> &mut Self {
         self.inputs.push(Input { name: name.to_owned(), path: path.to_owned(), whole: false });
         self
@@ -71,27 +73,23 @@ impl Claims {
     /// [`Error::InputIsOutput`], [`Error::Exists`], [`Error::Unexpected`] for a folder where a file goes or the other way round,
     /// and [`Error::Io`] where nothing can be written.
     pub fn check(&self) -> Result<(), Error> {
-        for (name, path) in &self.folders {
-            self.check_folder(name, path)?;
-        }
-        for (i, (name, path, ours)) in self.files.iter().enumerate() {
-            if let Some((other, ..)) =
-                self.files[..i].iter().find(|(_, p, _)| p == path || same_file(p, path))
-            {
-                let input = format!("what {other} writes");
-                return Err(Error::InputIsOutput { path: path.clone(), output: name.clone(), input });
+        let mut seen = Seen::default();
+        for input in &self.inputs {
+            seen.inputs.entry(real(&input.path)).or_insert(&input.name);
+            if let Ok(identity) = identity(&input.path) {
+                seen.identities.entry(identity).or_insert(&input.name);
             }
-            self.check_file(name, path, *ours)?;
+        }
+        for (name, path) in &self.folders {
+            self.check_folder(name, path, &mut seen)?;
+        }
+        for (name, path, ours) in &self.files {
+            self.check_file(name, path, *ours, &mut seen)?;
         }
         Ok(())
     }
 
-    fn check_folder(&self, name: &str, path: &Path) -> Result<(), Error> {
-        let clash = |input: &Input| Error::InputIsOutput {
-            path: path.to_owned(),
-            output: name.to_owned(),
-            input: input.name.clone(),
-        };
+    fn check_folder<'a>(&'a self, name: &'a str, path: &Path, seen: &mut Seen<'a>) -> Result<(), Error> {
         // The folder, or the nearest above it that is there.
         let mut there = path;
         loop {
@@ -106,10 +104,14 @@ impl Claims {
                 _ => there = Path::new("."),
             }
         }
-        for input in &self.inputs {
-            if same_file(path, &input.path) || input.whole && is_below(there, &input.path) {
-                return Err(clash(input));
-            }
+        if let Some(input) = seen.input(path) {
+            return Err(clash(path, name, input));
+        }
+        if let Some(input) = self.inputs.iter().find(|i| i.whole && is_below(there, &i.path)) {
+            return Err(clash(path, name, &input.name));
+        }
+        if let Some(other) = seen.outputs.insert(real(path), name) {
+            return Err(clash(path, name, &format!("what {other} writes")));
         }
         if there == path {
             remove_leftovers(path);
@@ -120,48 +122,135 @@ impl Claims {
         })
     }
 
-    fn check_file(&self, name: &str, path: &Path, ours: Ours) -> Result<(), Error> {
-        let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let made = self.folders.iter().any(|(_, f)| folder.starts_with(f));
-        match fs::metadata(path) {
-            Ok(m) if m.is_file() => {}
+    fn check_file<'a>(
+        &'a self,
+        name: &'a str,
+        path: &Path,
+        ours: Ours,
+        seen: &mut Seen<'a>,
+    ) -> Result<(), Error> {
+        let there = match fs::metadata(path) {
+            Ok(m) if m.is_file() => true,
             Ok(m) if m.is_dir() => return Err(Error::unexpected(path, "a file to write", "a folder")),
-            // A device or a pipe holds nothing that could be lost.
-            Ok(_) => return Ok(()),
-            // The folder is made when it is written into.
-            Err(e) if is_absent(&e) && made => return Ok(()),
-            Err(e) if is_absent(&e) => {
-                remove_leftovers(folder);
-                return check_writable(path);
-            }
+            // A terminal or a pipe holds nothing that could be lost; whatever else it is, it is refused.
+            Ok(_) => return check_writable(path),
+            Err(e) if is_absent(&e) => false,
             Err(e) => return Err(Error::io(path, "look at")(e)),
-        }
-        let clash = |input: &Input| Error::InputIsOutput {
-            path: path.to_owned(),
-            output: name.to_owned(),
-            input: input.name.clone(),
         };
-        if let Some(input) = self.inputs.iter().find(|i| same_file(path, &i.path)) {
-            return Err(clash(input));
+        if let Some(input) = seen.input(path) {
+            return Err(clash(path, name, input));
         }
-        let mut head = Vec::new();
-        let file = fs::File::open(path).map_err(Error::io(path, "look at"))?;
-        file.take(HEAD).read_to_end(&mut head).map_err(Error::io(path, "look at"))?;
-        if !head.is_empty() && !ours(&head) {
-            if let Some(input) = self.inputs.iter().find(|i| i.whole && is_below(folder, &i.path)) {
-                return Err(clash(input));
-            }
-            if !self.overwrite {
-                return Err(Error::Exists {
-                    path: path.to_owned(),
-                    output: name.to_owned(),
-                    found: describe(&head).unwrap_or("a file").to_owned(),
-                });
-            }
+        if let Some(other) = seen.output(path, name) {
+            return Err(clash(path, name, &format!("what {other} writes")));
         }
-        remove_leftovers(folder);
-        check_writable(path)
+        let folder = folder_of(path);
+        if there {
+            let mut head = Vec::new();
+            let file = fs::File::open(path).map_err(Error::io(path, "look at"))?;
+            file.take(HEAD).read_to_end(&mut head).map_err(Error::io(path, "look at"))?;
+            if !head.is_empty() && !ours(&head) {
+                if let Some(input) = self.inputs.iter().find(|i| i.whole && is_below(path, &i.path)) {
+                    return Err(clash(path, name, &input.name));
+                }
+                if !self.overwrite {
+                    return Err(Error::Exists {
+                        path: path.to_owned(),
+                        output: name.to_owned(),
+                        found: describe(&head).unwrap_or("a file").to_owned(),
+                    });
+                }
+            }
+        } else if !folder.exists() && self.folders.iter().any(|(_, f)| folder.starts_with(f)) {
+            // The folder is made when it is written into.
+            return Ok(());
+        }
+        // A link may lead to another folder than its own.
+        let first = seen.folders.insert(folder.to_owned());
+        if first {
+            remove_leftovers(folder);
+        }
+        if first || fs::symlink_metadata(path).is_ok_and(|m| m.is_symlink()) {
+            return check_writable(path);
+        }
+        Ok(())
     }
+}
+
+/// What was met while claims are checked, so that many of them are held against each other in one go.
+#[derive(Default)]
+struct Seen<'a> {
+    /// Names of inputs by their real path, whether something stands there or not.
+    inputs: HashMap<PathBuf, &'a str>,
+    /// The same by what stands there, whatever its path.
+    identities: HashMap<Identity, &'a str>,
+    /// Names of outputs by their real path.
+    outputs: HashMap<PathBuf, &'a str>,
+    /// The same by what stands there.
+    written: HashMap<Identity, &'a str>,
+    /// The same by path in small letters, for file systems that take `A` and `a` for one.
+    small: HashMap<PathBuf, &'a str>,
+    /// Folders that were found writable.
+    folders: HashSet<PathBuf>,
+}
+
+impl<'a> Seen<'a> {
+    /// The input that `path` is, if it is one.
+    fn input(&self, path: &Path) -> Option<&'a str> {
+        let same = identity(path).ok().and_then(|identity| self.identities.get(&identity));
+        same.or_else(|| self.inputs.get(&real(path))).copied()
+    }
+
+    /// The earlier output at the same place as `path`, if there is one.
+    fn output(&mut self, path: &Path, name: &'a str) -> Option<&'a str> {
+        let real = real(path);
+        let small = PathBuf::from(real.to_string_lossy().to_lowercase());
+        let other = self.small.insert(small, name).filter(|_| ignores_case(folder_of(&real)));
+        let linked = identity(path).ok().and_then(|identity| self.written.insert(identity, name));
+        self.outputs.insert(real, name).or(linked).or(other)
+    }
+}
+
+fn clash(path: &Path, output: &str, input: &str) -> Error {
+    Error::InputIsOutput { path: path.to_owned(), output: output.to_owned(), input: input.to_owned() }
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// The path without links and steps back, as far as what it names is there.
+fn real(path: &Path) -> PathBuf {
+    if let Ok(real) = fs::canonicalize(path) {
+        return real;
+    }
+    match (path.file_name(), path.parent()) {
+        (Some(name), Some(_)) => {
+            let folder = folder_of(path);
+            fs::canonicalize(folder).unwrap_or_else(|_| real_folder(folder)).join(name)
+        }
+        _ => path.to_owned(),
+    }
+}
+
+/// [`real`] of a folder that isn't there.
+fn real_folder(folder: &Path) -> PathBuf {
+    if folder == Path::new(".") { folder.to_owned() } else { real(folder) }
+}
+
+/// Whether the file system of a folder takes names that differ in case for one: whether the folder, or one above it, answers to
+/// its name in the other case.
+fn ignores_case(folder: &Path) -> bool {
+    for folder in folder.ancestors() {
+        let Some(name) = folder.file_name().and_then(|n| n.to_str()) else { continue };
+        let other: String = name
+            .chars()
+            .map(|c| if c.is_ascii_lowercase() { c.to_ascii_uppercase() } else { c.to_ascii_lowercase() })
+            .collect();
+        if other != name && folder.exists() {
+            return same_file(folder, &folder.with_file_name(other));
+        }
+    }
+    false
 }
 
 /// Whether `path`, which is there, is `folder` or lies below it.
@@ -194,7 +283,10 @@ mod tests {
                 claims.data("--data", &at("data")).input("--classifier", &at("w.pth"));
                 claims
             };
-            for path in ["w.pth", "data/../w.pth", "same.pth", "data/cat/1.png"] {
+            #[cfg(unix)]
+            let _ = std::os::unix::fs::symlink("data/cat/1.png", at("link"));
+            let paths = ["w.pth", "data/../w.pth", "same.pth", "data/cat/1.png", "link"];
+            for path in paths.into_iter().filter(|p| at(p).exists()) {
                 let error = claims().file("--json", &at(path), json).check().unwrap_err().to_string();
                 assert!(error.contains("--json would be written over --"), "{path}: {error}");
             }
@@ -231,11 +323,47 @@ mod tests {
         }
         assert!(check("no/folder", false).is_err());
         assert_eq!(fs::read_to_string(at("mine")).unwrap(), "notes");
-        let mut twice = Claims::new(true);
-        twice.file("--json", &at("new"), json).file("--csv", &at("new"), json);
-        assert!(twice.check().is_err());
+        let twice = |a: &str, b: &str| {
+            Claims::new(true).file("--json", &at(a), json).file("--csv", &at(b), json).check().is_err()
+        };
+        fs::create_dir(at("below")).unwrap();
+        fs::hard_link(at("ours"), at("linked")).unwrap();
+        for (a, b) in [("new", "new"), ("new", "below/../new"), ("ours", "linked")] {
+            assert!(twice(a, b), "{a}, {b}");
+        }
+        assert!(!twice("new", "below/new"));
+        let mut both = Claims::new(true);
+        both.file("--out", &at("x"), json).folder("the runs", &at("below/../x"));
+        assert!(both.check().is_err());
         let error = Claims::new(false).folder("--out", &at("mine/x")).check().unwrap_err().to_string();
         assert!(error.contains("expected a folder, found a file"), "{error}");
+    }
+
+    #[test]
+    fn a_file_that_would_be_read_is_none_to_write() {
+        let folder = tempfile::tempdir().unwrap();
+        let beside = folder.path().join("net.json");
+        let error = Claims::new(true)
+            .input("what lies beside --classifier", &beside)
+            .file("--json", &folder.path().join("./net.json"), json)
+            .check()
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("--json would be written over what lies beside --classifier"), "{error}");
+    }
+
+    #[test]
+    fn many_outputs_are_checked_in_one_go() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut claims = Claims::new(false);
+        for i in 0..20_000 {
+            claims.input("the images", &folder.path().join(format!("{i}.jpg")));
+            claims.file("--out", &folder.path().join(format!("{i}.png")), json);
+        }
+        let started = std::time::Instant::now();
+        claims.check().unwrap();
+        // All against all would take minutes.
+        assert!(started.elapsed().as_secs() < 10, "{:?}", started.elapsed());
     }
 
     #[test]

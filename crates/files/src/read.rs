@@ -92,7 +92,10 @@ pub(crate) fn kind(kind: FileType) -> &'static str {
         if kind.is_socket() {
             return "a socket";
         }
-        if kind.is_block_device() || kind.is_char_device() {
+        if kind.is_block_device() {
+            return "a disk";
+        }
+        if kind.is_char_device() {
             return "a device";
         }
     }

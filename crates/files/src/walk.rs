@@ -8,9 +8,9 @@ use crate::{Error, Limits};
 
 /// What tells a file or folder from all others, whatever its path.
 #[cfg(unix)]
-type Identity = (u64, u64);
+pub(crate) type Identity = (u64, u64);
 #[cfg(not(unix))]
-type Identity = PathBuf;
+pub(crate) type Identity = PathBuf;
 
 /// The identity of what `path` leads to.
 ///

@@ -26,7 +26,7 @@ pub fn write_atomic(path: impl AsRef<Path>, bytes: &[u8]) -> Result<(), Error> {
     write_with(path.as_ref(), true, |file| file.write_all(bytes))
 }
 
-/// As [`write_atomic`], with what `fill` writes. Without `durable` the file is not brought to the disk at once: it is whole
+/// As [`write_atomic`], with what `fill` writes; of a regular file it may also read back what it wrote. Without `durable` the file is not brought to the disk at once: it is whole
 /// after a kill, but maybe not after a power cut. That is for many files whose writer brings all of them to the disk later.
 ///
 /// # Errors
@@ -84,8 +84,8 @@ fn target(path: &Path) -> Result<Target, Error> {
             }
             Ok(m) if m.is_file() => return Ok(Target::File(at)),
             Ok(m) if m.is_dir() => return Err(Error::unexpected(path, "a file to write", "a folder")),
-            Ok(m) if kind(m.file_type()) == "a socket" => {
-                return Err(Error::unexpected(path, "a file to write", "a socket"));
+            Ok(m) if matches!(kind(m.file_type()), "a socket" | "a disk") => {
+                return Err(Error::unexpected(path, "a file to write", kind(m.file_type())));
             }
             Ok(_) => return Ok(Target::Through),
             Err(e) if is_absent(&e) => {
@@ -107,7 +107,7 @@ fn temporary(target: &Path) -> io::Result<(PathBuf, File)> {
     loop {
         let number = COUNTER.fetch_add(1, Ordering::Relaxed);
         let path = target.with_file_name(format!("{PREFIX}{}-{number}{SUFFIX}", std::process::id()));
-        let file = match OpenOptions::new().write(true).create_new(true).open(&path) {
+        let file = match OpenOptions::new().read(true).write(true).create_new(true).open(&path) {
             Ok(file) => file,
             // Left by a process of the same number.
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => continue,
@@ -157,6 +157,32 @@ pub fn check_writable(path: &Path) -> Result<(), Error> {
             fs::remove_file(temporary).map_err(Error::io(path, "write"))
         }
     }
+}
+
+/// Brings all that was written to the file system of a folder to the disk: for many files that [`write_with`] wrote without
+/// being durable. Where the system has no such call, nothing is done.
+///
+/// # Errors
+/// [`Error::Io`].
+pub fn sync_all(folder: &Path) -> Result<(), Error> {
+    #[cfg(target_os = "linux")]
+    {
+        use std::os::fd::AsRawFd;
+        let file = File::open(folder).map_err(Error::io(folder, "write"))?;
+        // SAFETY: the descriptor is open as long as `file` is.
+        if unsafe { libc::syncfs(file.as_raw_fd()) } != 0 {
+            return Err(Error::io(folder, "write")(io::Error::last_os_error()));
+        }
+    }
+    #[cfg(all(unix, not(target_os = "linux")))]
+    {
+        let _ = folder;
+        // SAFETY: it takes nothing and gives nothing.
+        unsafe { libc::sync() };
+    }
+    #[cfg(not(unix))]
+    let _ = folder;
+    Ok(())
 }
 
 /// Brings a rename in the folder of `path` to the disk.

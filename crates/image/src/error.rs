@@ -1,29 +1,37 @@
-use std::io;
+use std::path::Path;
+
+use dyntta_files::shown;
 
 /// What can go wrong between a file and an [`Rgb8`](crate::Rgb8). Every variant names the file.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The operating system refused.
-    #[error("{path}: cannot {action}: {source}")]
-    Io {
-        /// The file.
-        path: String,
-        /// What was tried: "read", "write", …
-        action: &'static str,
-        /// The system's reason.
-        source: io::Error,
-    },
+    /// The file could not be read or written.
+    #[error(transparent)]
+    File(#[from] dyntta_files::Error),
     /// The content is in no format that can be read.
-    #[error("{path}: expected a JPEG, PNG, BMP or WebP image, found {found}")]
+    #[error("{}: expected a JPEG, PNG, BMP or WebP image, found {found}", shown(Path::new(path)))]
     NotAnImage {
         /// The file.
         path: String,
         /// What the first bytes are.
         found: String,
     },
-    /// The format is known, the content is truncated, corrupt or of an unsupported kind.
-    #[error("{path}: expected a whole {format} image, found: {found}")]
+    /// The format is known, but not this kind of it.
+    #[error(
+        "{}: expected a {format} image of a kind that can be read, found {found}",
+        shown(Path::new(path))
+    )]
+    Unsupported {
+        /// The file.
+        path: String,
+        /// The format by the first bytes.
+        format: &'static str,
+        /// The kind.
+        found: String,
+    },
+    /// The format is known, the content is truncated or corrupt.
+    #[error("{}: expected a whole {format} image, found: {found}", shown(Path::new(path)))]
     Damaged {
         /// The file.
         path: String,
@@ -33,7 +41,10 @@ pub enum Error {
         found: String,
     },
     /// The header announces more pixels than are decoded.
-    #[error("{path}: expected an image of at most {limit} pixels, found {width}x{height}")]
+    #[error(
+        "{}: expected an image of at most {limit} pixels and {side} a side, found {width}x{height}",
+        shown(Path::new(path))
+    )]
     TooLarge {
         /// The file.
         path: String,
@@ -41,11 +52,13 @@ pub enum Error {
         width: usize,
         /// Announced rows.
         height: usize,
-        /// [`MAX_PIXELS`](crate::MAX_PIXELS).
+        /// The most pixels.
         limit: usize,
+        /// The most pixels a side.
+        side: usize,
     },
     /// A file name whose extension names no format that can be written.
-    #[error("{path}: expected a name ending in .png, .jpg or .jpeg, found {found}")]
+    #[error("{}: expected a name ending in .png, .jpg or .jpeg, found {found}", shown(Path::new(path)))]
     Extension {
         /// The file.
         path: String,
@@ -53,7 +66,7 @@ pub enum Error {
         found: String,
     },
     /// The image does not fit the format.
-    #[error("{path}: cannot encode as {format}: {found}")]
+    #[error("{}: cannot encode as {format}: {found}", shown(Path::new(path)))]
     Encode {
         /// The file, or `(memory)`.
         path: String,

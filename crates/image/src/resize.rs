@@ -6,7 +6,9 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 
 use crate::crop::half_to_even;
-use crate::{MAX_PIXELS, Rgb8, centre_crop, simd};
+use dyntta_simd::simd;
+
+use crate::{MAX_PIXELS, Rgb8, centre_crop};
 
 /// The interpolation kernel, by PIL's names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -5,10 +5,11 @@
 //! 2 floating-point operations per multiply-add; those on padding are counted although the kernels skip some, so a tiny
 //! image may show more than the peak. GB/s are of the tensors alone, each read or written once: what matters for depthwise
 //! layers, to be held against the rate of a plain copy. `RAYON_NUM_THREADS` and `DYNTTA_SIMD` apply.
+#![allow(clippy::disallowed_macros, reason = "a benchmark prints")]
 
 use criterion::{BenchmarkId, Criterion, Throughput};
-use dyntta_kernels::simd::{Level, level};
 use dyntta_kernels::{GroupedConv2d, grouped};
+use dyntta_simd::{Set, level};
 use rayon::prelude::*;
 use std::hint::black_box;
 use std::time::Instant;
@@ -121,13 +122,13 @@ fn fma_portable() -> f64 {
 
 /// GFLOP/s of all threads together doing nothing but multiply-adds in registers: the best of 40 tries.
 fn peak() -> f64 {
-    let work = || match level() {
+    let work = || match level().set() {
         // SAFETY: the level is one this processor has.
         #[cfg(target_arch = "x86_64")]
-        Level::Avx512 => unsafe { fma_avx512() },
+        Set::Avx512 => unsafe { fma_avx512() },
         // SAFETY: as above.
         #[cfg(target_arch = "x86_64")]
-        Level::Avx2 => unsafe { fma_avx2() },
+        Set::Avx2 => unsafe { fma_avx2() },
         _ => fma_portable(),
     };
     (0..40)

@@ -1,6 +1,6 @@
 //! ReLU and leaky ReLU, alone or as the last step of another kernel.
 
-use crate::simd::{level, multiversion};
+use dyntta_simd::{level, multiversion};
 use rayon::prelude::*;
 
 /// What is done to a value last.

@@ -8,8 +8,8 @@ use crate::gather::Tiles;
 use crate::grouped::GroupedConv2d;
 use crate::micro::Kernels;
 use crate::pack::{Panels, Sum, View, blocks, pack, panel_len, unpack};
-use crate::simd::level;
 use crate::wgrad::{Columns, add_up, each_chunk, groups};
+use dyntta_simd::level;
 use rayon::prelude::*;
 use std::ops::Range;
 

@@ -12,8 +12,8 @@
 use crate::band::{Geometry, valid_outputs};
 use crate::micro::Kernels;
 use crate::pack::{Panels, Sum, View, pack, pack_here};
-use crate::simd::{Level, level};
 use crate::{gather, planar, wgrad, winograd};
+use dyntta_simd::{Level, level};
 
 /// A convolution's sizes: square stride, square zero padding, one group, no dilation.
 ///

@@ -9,8 +9,8 @@ use crate::band::TASKS;
 use crate::buffer::{Aligned, with_scratch, with_sums};
 use crate::grouped::GroupedConv2d;
 use crate::lanewise::{LaneKernels, MAX_TAPS, Mix, Tap, TapSums};
-use crate::simd::{Level, level, multiversion};
 use crate::wgrad::add_up;
+use dyntta_simd::{Level, level, multiversion};
 use rayon::prelude::*;
 use std::ops::Range;
 

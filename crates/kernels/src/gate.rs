@@ -1,6 +1,6 @@
 //! The selective-kernel gate: two branches mixed by coarse per-channel maps, NHWC.
 
-use crate::simd::{level, multiversion};
+use dyntta_simd::{level, multiversion};
 use rayon::prelude::*;
 use std::ops::Range;
 

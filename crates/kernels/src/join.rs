@@ -1,6 +1,6 @@
 //! Two maps side by side, channel behind channel; the second may be a little smaller, zeros below and to the right of it.
 
-use crate::simd::{level, multiversion};
+use dyntta_simd::{level, multiversion};
 use rayon::prelude::*;
 
 /// Maps of `h` x `w` x `c`, and others of `oh` x `ow` x `oc`, no larger.

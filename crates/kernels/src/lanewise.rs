@@ -4,8 +4,8 @@
 //! whole vector are done by one that is moved back.
 
 #[cfg(target_arch = "x86_64")]
-use crate::simd::{Avx2, Avx512};
-use crate::simd::{Level, Portable, Scalar, Simd};
+use dyntta_simd::{Avx2, Avx512};
+use dyntta_simd::{Level, Portable, Scalar, Set, Simd};
 
 /// Most pixels of a tile.
 const MAX_PIXELS: usize = 8;
@@ -152,11 +152,11 @@ kernels!(AVX512, Avx512, "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma");
 impl LaneKernels {
     /// The widest kernels of `level` that `channels` channels fill.
     pub fn of(level: Level, channels: usize) -> &'static LaneKernels {
-        match level {
+        match level.set() {
             #[cfg(target_arch = "x86_64")]
-            Level::Avx512 if channels >= AVX512.lanes => &AVX512,
+            Set::Avx512 if channels >= AVX512.lanes => &AVX512,
             #[cfg(target_arch = "x86_64")]
-            Level::Avx512 | Level::Avx2 if channels >= AVX2.lanes => &AVX2,
+            Set::Avx512 | Set::Avx2 if channels >= AVX2.lanes => &AVX2,
             _ if channels >= PORTABLE.lanes => &PORTABLE,
             _ => &SCALAR,
         }

@@ -1,6 +1,6 @@
 //! Normalisation of each position over its channels.
 
-use crate::simd::{Level, level, multiversion};
+use dyntta_simd::{Level, level, multiversion};
 use rayon::prelude::*;
 
 const LANES: usize = 16;

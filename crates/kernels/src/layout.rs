@@ -1,7 +1,7 @@
 //! Copies between NCHW and NHWC.
 
 use crate::micro::Kernels;
-use crate::simd::level;
+use dyntta_simd::level;
 use rayon::prelude::*;
 
 /// Rows of the result one task writes.

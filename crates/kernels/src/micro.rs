@@ -7,8 +7,8 @@
 //! * [`Planar`]: the gather for few output channels, with the pixels of a plane as the vector and weights as broadcasts.
 
 #[cfg(target_arch = "x86_64")]
-use crate::simd::{Avx2, Avx512};
-use crate::simd::{Level, Portable, Simd};
+use dyntta_simd::{Avx2, Avx512};
+use dyntta_simd::{Level, Portable, Set, Simd};
 
 /// Most rows a tile has, at any level.
 pub(crate) const MAX_ROWS: usize = 28;
@@ -486,11 +486,11 @@ static AVX512: Kernels = Kernels {
 impl Kernels {
     /// The kernels of `level`.
     pub fn of(level: Level) -> &'static Kernels {
-        match level {
+        match level.set() {
             #[cfg(target_arch = "x86_64")]
-            Level::Avx512 => &AVX512,
+            Set::Avx512 => &AVX512,
             #[cfg(target_arch = "x86_64")]
-            Level::Avx2 => &AVX2,
+            Set::Avx2 => &AVX2,
             _ => &PORTABLE,
         }
     }

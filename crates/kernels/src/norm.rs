@@ -5,7 +5,7 @@
 //! merged in order in double precision (Chan, Golub and LeVeque 1983).
 
 use crate::act::{Activation, Slope};
-use crate::simd::{Level, level, multiversion};
+use dyntta_simd::{Level, level, multiversion};
 use rayon::prelude::*;
 
 /// Floats per task.

@@ -1,6 +1,6 @@
 //! One step of an optimiser over a parameter, in one pass.
 
-use crate::simd::{level, multiversion};
+use dyntta_simd::{level, multiversion};
 use rayon::prelude::*;
 
 /// The constants of one step of Adam (Kingma & Ba, ICLR 2015, arXiv 1412.6980), with L2 weight decay added to the

@@ -2,7 +2,7 @@
 //!
 //! The exponential is a polynomial on a reduced argument, so that the compiler vectorises it: relative error below 3e-7.
 
-use crate::simd::{level, multiversion};
+use dyntta_simd::{level, multiversion};
 use rayon::prelude::*;
 
 /// A function of each value.

@@ -1,7 +1,7 @@
 //! Max pooling over square windows and adaptive average pooling, NHWC; [`crate::pool2d`] has other windows.
 
 use crate::pool2d::{Pool2d, max_pool2d_backward, max_pool2d_forward};
-use crate::simd::{level, multiversion};
+use dyntta_simd::{level, multiversion};
 use rayon::prelude::*;
 
 /// Max pooling with a square window, PyTorch's `MaxPool2d` without dilation or `ceil_mode`.

@@ -3,7 +3,7 @@
 //! Padding is never read: a maximum is of the inputs in its window, an average is their sum over a count that may include the
 //! padding.
 
-use crate::simd::{level, multiversion};
+use dyntta_simd::{level, multiversion};
 use rayon::prelude::*;
 
 /// Pooling windows, PyTorch's `MaxPool2d` and `AvgPool2d` and ONNX's `MaxPool` and `AveragePool`.

@@ -5,7 +5,7 @@
 
 use crate::act::Activation;
 use crate::norm::{Groups, affine, fold, moments};
-use crate::simd::{level, multiversion};
+use dyntta_simd::{level, multiversion};
 
 /// Maps of `n` images of `pixels` places of `c` channels, NHWC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! Bilinear resizing with aligned corners, NHWC.
 
-use crate::simd::{level, multiversion};
+use dyntta_simd::{level, multiversion};
 use rayon::prelude::*;
 
 /// Bilinear resizing to any size, PyTorch's `align_corners=True`: output i samples the input at `i * (h - 1) / (oh - 1)`, or at

@@ -19,8 +19,8 @@ use crate::gather::each_tile;
 use crate::micro::{Gather, Kernels};
 use crate::pack::{Block, blocks, panel_len};
 #[cfg(target_arch = "x86_64")]
-use crate::simd::{Avx2, Avx512};
-use crate::simd::{Level, Portable, Simd, level, multiversion};
+use dyntta_simd::{Avx2, Avx512};
+use dyntta_simd::{Level, Portable, Set, Simd, level, multiversion};
 use rayon::prelude::*;
 use std::f32::consts::{FRAC_1_SQRT_2, SQRT_2};
 use std::ops::Range;
@@ -595,11 +595,11 @@ macro_rules! transforms {
 
 impl Transforms {
     fn of(level: Level) -> Self {
-        match level {
+        match level.set() {
             #[cfg(target_arch = "x86_64")]
-            Level::Avx512 => transforms!(Avx512, "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma"),
+            Set::Avx512 => transforms!(Avx512, "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma"),
             #[cfg(target_arch = "x86_64")]
-            Level::Avx2 => transforms!(Avx2, "avx2,fma"),
+            Set::Avx2 => transforms!(Avx2, "avx2,fma"),
             _ => transforms!(Portable, "sse2"),
         }
     }

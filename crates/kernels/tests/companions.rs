@@ -2,13 +2,14 @@
 
 use dyntta_kernels::act::{Activation, activate, activate_backward, activate_masking, add, mask_backward};
 use dyntta_kernels::gate::{Gate, gate_backward, gate_forward};
+use dyntta_kernels::norm;
 use dyntta_kernels::pool::{
     AvgPool, MaxPool, adaptive_avg_pool_backward, adaptive_avg_pool_forward, max_pool_backward,
     max_pool_forward,
 };
-use dyntta_kernels::simd::{Level, with_level};
 use dyntta_kernels::upsample::{Upsample, upsample_backward, upsample_forward};
-use dyntta_kernels::{naive, norm};
+use dyntta_oracle as naive;
+use dyntta_simd::{Level, with_level};
 
 mod common;
 use common::{Random, close, close_to};

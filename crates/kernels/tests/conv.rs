@@ -1,7 +1,8 @@
 //! Convolution against plain loops, at every SIMD level this processor has.
 
-use dyntta_kernels::simd::{Level, with_level};
-use dyntta_kernels::{Conv2d, conv, naive};
+use dyntta_kernels::{Conv2d, conv};
+use dyntta_oracle as naive;
+use dyntta_simd::{Level, with_level};
 
 mod common;
 use common::{Random, close};

@@ -1,7 +1,7 @@
 //! Layout copies, element by element.
 
 use dyntta_kernels::layout::{nchw_to_nhwc, nhwc_to_nchw};
-use dyntta_kernels::simd::{Level, with_level};
+use dyntta_simd::{Level, with_level};
 
 mod common;
 use common::Random;

@@ -1,10 +1,10 @@
 //! Pooling over any windows against plain loops, at every SIMD level this processor has, and sizes against PyTorch's.
 
-use dyntta_kernels::naive;
 use dyntta_kernels::pool2d::{
     Pool2d, avg_pool2d_backward, avg_pool2d_forward, max_pool2d_backward, max_pool2d_forward,
 };
-use dyntta_kernels::simd::{Level, with_level};
+use dyntta_oracle as naive;
+use dyntta_simd::{Level, with_level};
 
 mod common;
 use common::{Random, close};

@@ -1,8 +1,9 @@
 //! Minimal filtering against plain loops, at every SIMD level this processor has.
 
-use dyntta_kernels::simd::{Level, with_level};
+use dyntta_kernels::Conv2d;
 use dyntta_kernels::winograd::{self, Epilogue};
-use dyntta_kernels::{Conv2d, naive};
+use dyntta_oracle as naive;
+use dyntta_simd::{Level, with_level};
 
 mod common;
 use common::{Random, close};

@@ -1,5 +1,6 @@
 //! Milliseconds an image of the zoo's networks, forward and forward with the gradient to the image:
 //! `cargo run --release --example zoo_speed -- 8 224 [NAME ...]`.
+#![allow(clippy::disallowed_macros, reason = "an example prints")]
 
 use std::time::Instant;
 

@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
+use dyntta_files::shown_text;
+use dyntta_image::ChannelOrder;
 
 use crate::cifar_resnet::CifarResNet;
 use crate::error::Error;
@@ -210,12 +212,27 @@ impl Classifier {
     /// as it is.
     ///
     /// # Errors
-    /// If the file is not readable, or its weights do not fit the architecture: every difference is listed. For ONNX see
-    /// [`onnx::Graph::load`].
+    /// As [`Classifier::load_with`].
     pub fn load(
         path: &Path,
         arch: Option<Arch>,
         normalisation: Normalisation,
+        device: &Device,
+    ) -> Result<Self, Error> {
+        Self::load_with(path, arch, normalisation, &onnx::Options::default(), device)
+    }
+
+    /// As [`Classifier::load`], with what is known of the classifier beside its file; that is for ONNX files, others have
+    /// nothing open.
+    ///
+    /// # Errors
+    /// If the file is not readable, or its weights do not fit the architecture: every difference is listed. If a weight is
+    /// not finite. For ONNX see [`onnx::Model::open`] and [`onnx::Model::graph`].
+    pub fn load_with(
+        path: &Path,
+        arch: Option<Arch>,
+        normalisation: Normalisation,
+        options: &onnx::Options,
         device: &Device,
     ) -> Result<Self, Error> {
         if arch == Some(Arch::Onnx) || onnx::is_onnx(path) {
@@ -223,9 +240,8 @@ impl Classifier {
                 let expected = format!("weights of {arch}");
                 return Err(Error::Format { path: path.to_owned(), expected, found: "an ONNX graph".into() });
             }
-            let graph = onnx::Graph::load(path, device)?;
-            let classes = graph.classes();
-            return Ok(Self { net: Net::Graph(graph), arch: Arch::Onnx, classes, normalisation });
+            let graph = onnx::Model::open(path, &options.limits)?.graph(options, device)?;
+            return Ok(Self::from_graph(graph, normalisation));
         }
         let dict = weights::read(path)?;
         let Some(arch) = arch.or_else(|| Arch::detect(&dict)) else {
@@ -243,7 +259,14 @@ impl Classifier {
         let classes = dict.get(arch.last_layer()).and_then(|e| e.shape.first().copied()).unwrap_or(1000);
         let init = Init::blank("classifier", &device.clone().without_autodiff());
         let net = weights::load(ClassifierNet::new(&init, arch, classes), &dict, path, &arch.to_string())?;
+        check_finite(&dict, path)?;
         Ok(Self { net: Net::Module(net), arch, classes, normalisation })
+    }
+
+    /// A classifier over a graph.
+    pub fn from_graph(graph: onnx::Graph, normalisation: Normalisation) -> Self {
+        let classes = graph.classes();
+        Self { net: Net::Graph(graph), arch: Arch::Onnx, classes, normalisation }
     }
 
     /// A classifier over a trained network.
@@ -299,15 +322,99 @@ impl Classifier {
         }
     }
 
-    /// Images `[n, 3, h, w]` in `0..=1` to logits `[n, classes]`.
+    /// Whether a loss of this classifier's scores can be trained on, with batches of `n` images of this size: the size fits,
+    /// and the gradient reaches the images. An ONNX graph is run once with such a batch, forward and back.
     ///
-    /// # Panics
-    /// If the size is not one that [`Classifier::check_size`] accepts.
-    pub fn forward(&self, images: Tensor<4>) -> Tensor<2> {
-        let images = self.normalisation.apply(to_nhwc(images));
+    /// # Errors
+    /// As [`Classifier::check_size`] and [`onnx::Graph::check_gradient`].
+    pub fn check_training(&self, n: usize, height: usize, width: usize) -> Result<(), Error> {
         match &self.net {
-            Net::Module(net) => net.forward(images, Mode::Frozen),
-            Net::Graph(graph) => graph.forward_nhwc(images).unwrap_or_else(|error| panic!("{error}")),
+            Net::Module(_) => self.arch.check_size(height, width),
+            Net::Graph(graph) => graph.check_gradient(n, height, width),
         }
     }
+
+    /// What a user should know of how the file was understood, a sentence each.
+    pub fn notes(&self) -> &[String] {
+        match &self.net {
+            Net::Module(_) => &[],
+            Net::Graph(graph) => &graph.info().notes,
+        }
+    }
+
+    /// Images `[n, 3, h, w]` in `0..=1` to logits `[n, classes]`.
+    ///
+    /// They are [normalised](Self::normalisation) first. A graph of grey images is fed the luma, (299 R + 587 G + 114 B) /
+    /// 1000 as Pillow has it, normalised by the luma of mean and standard deviation; one that takes bytes is fed 0 to 255 and
+    /// normalises by itself.
+    ///
+    /// # Errors
+    /// If an ONNX graph fails on such a batch; one that passed [`Classifier::check_size`] may do so for the number of images, or
+    /// for their values.
+    ///
+    /// It is [`Error::ImageSize`] for a size that the network does not take.
+    pub fn try_forward(&self, images: Tensor<4>) -> Result<Tensor<2>, Error> {
+        let [_, _, height, width] = images.dims();
+        let images = to_nhwc(images);
+        match &self.net {
+            Net::Module(net) => {
+                self.arch.check_size(height, width)?;
+                Ok(net.forward(self.normalisation.apply(images), Mode::Frozen))
+            }
+            Net::Graph(graph) => graph.forward_nhwc(self.graph_input(images, graph.info())),
+        }
+    }
+
+    /// As [`Classifier::try_forward`].
+    ///
+    /// # Panics
+    /// Where that fails.
+    pub fn forward(&self, images: Tensor<4>) -> Tensor<2> {
+        self.try_forward(images).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// What a graph is fed for images `[n, h, w, 3]` in `0..=1`.
+    fn graph_input(&self, images: Tensor<4>, info: &onnx::Info) -> Tensor<4> {
+        let Normalisation { mean, std, channels, range } = self.normalisation;
+        match (info.channels, info.bytes) {
+            (1, bytes) => {
+                let device = images.device().without_autodiff();
+                let weights = Tensor::<1>::from_data(LUMA, &device).reshape([1, 1, 1, 3]);
+                let grey = (images * weights).sum_dim(3);
+                if bytes {
+                    return grey.mul_scalar(255.0);
+                }
+                let (stretch, start) = range.from_unit();
+                let [mean, std] = [mean, std].map(luma);
+                grey.mul_scalar(stretch / std).add_scalar((start - mean) / std)
+            }
+            (_, true) => {
+                let images = images.mul_scalar(255.0);
+                if channels == ChannelOrder::Bgr { images.flip([3]) } else { images }
+            }
+            (_, false) => self.normalisation.apply(images),
+        }
+    }
+}
+
+/// The weights of red, green and blue in Pillow's luma.
+const LUMA: [f32; 3] = [0.299, 0.587, 0.114];
+
+/// The luma of three values; of equal ones the value.
+fn luma(values: [f32; 3]) -> f32 {
+    if values.iter().all(|v| *v == values[0]) {
+        return values[0];
+    }
+    values.iter().zip(LUMA).map(|(v, weight)| v * weight).sum()
+}
+
+/// Whether all weights are finite.
+fn check_finite(dict: &StateDict, path: &Path) -> Result<(), Error> {
+    for (name, entry) in dict {
+        if let Some(value) = entry.data.iter().find(|v| !v.is_finite()) {
+            let message = format!("the classifier's weights hold {value} in `{}`", shown_text(name));
+            return Err(Error::NotFinite { path: path.to_owned(), message });
+        }
+    }
+    Ok(())
 }

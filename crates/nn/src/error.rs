@@ -1,5 +1,7 @@
 use std::path::PathBuf;
 
+use dyntta_files::{shown, shown_text};
+
 use crate::zoo::Size;
 
 /// What can go wrong with networks and weight files.
@@ -14,6 +16,9 @@ pub enum Error {
         /// What the system said.
         source: std::io::Error,
     },
+    /// A file is not one, or too large.
+    #[error(transparent)]
+    File(#[from] dyntta_files::Error),
     /// A file could not be written.
     #[error(transparent)]
     Write(#[from] dyntta_image::Error),
@@ -58,7 +63,7 @@ pub enum Error {
         width: usize,
     },
     /// An ONNX graph has operators that are not supported: all of them.
-    #[error("{}: operators that are not supported:{}", path.display(), list(operators))]
+    #[error("{}: operators that are not supported:{}", shown(path), list(operators))]
     Unsupported {
         /// The file.
         path: PathBuf,
@@ -66,7 +71,7 @@ pub enum Error {
         operators: Vec<Unsupported>,
     },
     /// A node of an ONNX graph does not fit what flows into it.
-    #[error("{}: node `{node}` ({operator}): {message}", path.display())]
+    #[error("{}: node `{}` ({}): {message}", shown(path), shown_text(node), shown_text(operator))]
     Onnx {
         /// The file.
         path: PathBuf,
@@ -75,6 +80,22 @@ pub enum Error {
         /// Its operator.
         operator: String,
         /// What is wrong.
+        message: String,
+    },
+    /// No gradient of a classifier's scores reaches the image.
+    #[error("{}: no gradient reaches the image: {message}", shown(path))]
+    Gradient {
+        /// The file.
+        path: PathBuf,
+        /// Why: the nodes that let none through.
+        message: String,
+    },
+    /// A classifier's weights or scores are not finite.
+    #[error("{}: {message}", shown(path))]
+    NotFinite {
+        /// The file.
+        path: PathBuf,
+        /// Which.
         message: String,
     },
     /// The bank of a checkpoint or config is not usable.
@@ -111,7 +132,12 @@ pub struct Unsupported {
 fn list(operators: &[Unsupported]) -> String {
     let line = |u: &Unsupported| {
         let reason = u.reason.as_ref().map(|r| format!(" with {r}")).unwrap_or_default();
-        format!("\n  {}{reason} ({}, for example `{}`)", u.operator, u.count, u.example)
+        format!(
+            "\n  {}{reason} ({}, for example `{}`)",
+            shown_text(&u.operator),
+            u.count,
+            shown_text(&u.example)
+        )
     };
     operators.iter().map(line).collect()
 }

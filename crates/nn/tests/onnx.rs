@@ -1,4 +1,5 @@
 //! ONNX graphs against what ONNX Runtime (logits) and PyTorch (gradients) give for them; see `onnx/make_fixtures.py`.
+#![allow(clippy::disallowed_macros, reason = "a test prints")]
 
 use std::path::PathBuf;
 
@@ -164,11 +165,10 @@ fn a_graph_tells_what_it_is() {
 fn bad_files_are_refused_with_what_is_wrong() {
     let device = Device::flex();
     for (name, parts) in [
-        ("opset", &["operator set 11 to", "operator set 9"][..]),
+        ("opset", &["operator set 7 to", "operator set 6"][..]),
         ("two_inputs", &["2 inputs: image, mask"]),
         ("rank", &["`image` of shape [n, 3]", "rank 4"]),
         ("channels", &["[n, 4, 8, 8]", "three channels"]),
-        ("bytes_in", &["`image`", "not floats"]),
         ("order", &["(Relu) reads `later`, which nothing before it makes"]),
         ("no_scores", &["scores [1, classes]", "[1, 3, 8, 8]"]),
         ("shapes", &["node `logits`", "a product of [1, 3] with 5x7"]),
@@ -203,7 +203,7 @@ fn all_unsupported_operators_are_listed_at_once() {
         ("com.example::Frobnicate", 1, "d"),
     ];
     assert_eq!(brief, expected);
-    assert_eq!(found[1].reason.as_deref(), Some("kernel_shape = [2, 2, 2]: 2-D pools are supported"));
+    assert_eq!(found[1].reason.as_deref(), Some("kernel_shape = [2, 2, 2, 2]: one to three axes are supported"));
     assert_eq!(of("control_flow")[0].operator, "If");
     let quantised: Vec<_> = of("quantised").into_iter().map(|u| u.operator).collect();
     assert_eq!(quantised, ["DequantizeLinear", "QuantizeLinear"]);

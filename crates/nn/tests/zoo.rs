@@ -1,5 +1,6 @@
 //! The networks of the zoo, and the ResNets, against their public implementations: keys, logits, gradients to the image.
 //! Weights come from a formula that `zoo/make_goldens.py` describes.
+#![allow(clippy::disallowed_macros, reason = "a test prints")]
 
 use std::path::Path;
 

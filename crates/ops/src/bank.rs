@@ -4,41 +4,16 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use crate::Error;
-use crate::ops::high_pass::HighPass;
-use crate::ops::low_pass::LowPass;
-use crate::ops::{self, Fused, Op, Sweep};
+use crate::ops::{ALL, Entry, Keeps, Op, Sweep, What};
 use crate::spectral::{Filters, Radius};
+use crate::sweep::Needs;
 
-/// One line of the registry.
-enum Entry {
-    /// An op of the published bank.
-    Op(fn() -> Arc<dyn Op>),
-    /// An op that can be chosen but is not in the published bank.
-    Extra(fn() -> Arc<dyn Op>),
-    /// Radial filters, one for each radius; the published bank has the radii 0.05, 0.10 .. 0.95.
-    Filters(&'static str, fn(Radius) -> Arc<dyn Op>),
-    /// The place of a network's image.
-    Network(&'static str),
+/// Every augmentation: those of the published bank in its order, then the others.
+fn registry() -> Vec<What> {
+    let mut all: Vec<&Entry> = ALL.iter().collect();
+    all.sort_by_key(|entry| entry.published.unwrap_or(usize::MAX));
+    all.into_iter().map(|entry| entry.what).collect()
 }
-
-/// Every augmentation, in the published order. A new op is one more line here.
-const REGISTRY: &[Entry] = &[
-    Entry::Op(|| Arc::new(ops::rotate::Rotate)),
-    Entry::Op(|| Arc::new(ops::scale::Scale)),
-    Entry::Op(|| Arc::new(ops::saturation::Saturation)),
-    Entry::Op(|| Arc::new(ops::contrast::Contrast)),
-    Entry::Op(|| Arc::new(ops::sharpness::Sharpness)),
-    Entry::Op(|| Arc::new(ops::brightness::Brightness)),
-    Entry::Op(|| Arc::new(ops::auto_contrast::AutoContrast)),
-    Entry::Op(|| Arc::new(ops::hue::Hue)),
-    Entry::Op(|| Arc::new(ops::equalize::Equalize)),
-    Entry::Op(|| Arc::new(ops::invert::Invert)),
-    Entry::Op(|| Arc::new(ops::gamma::Gamma)),
-    Entry::Filters(LowPass::FAMILY, |r| Arc::new(LowPass::new(r))),
-    Entry::Filters(HighPass::FAMILY, |r| Arc::new(HighPass::new(r))),
-    Entry::Network("urie"),
-    Entry::Extra(|| Arc::new(ops::identity::Identity)),
-];
 
 /// One place of a bank.
 #[derive(Clone, Debug)]
@@ -74,6 +49,8 @@ pub struct Bank {
     network: Option<usize>,
     /// The slot of each op of the fused sweep.
     pub(crate) sweep: [Option<usize>; Sweep::COUNT],
+    /// What those ops ask for.
+    pub(crate) needs: Needs,
     /// The slots that take the plain path.
     pub(crate) plain: Vec<usize>,
     pub(crate) filters: Filters,
@@ -96,11 +73,12 @@ impl Bank {
     /// [`Error::EmptyBank`], [`Error::UnknownOp`], [`Error::Radius`], [`Error::DuplicateOp`] (also for two spellings of
     /// one radius), [`Error::TwoNetworks`].
     pub fn from_names<S: AsRef<str>>(names: &[S]) -> Result<Self, Error> {
-        let slots: Vec<Slot> = names
+        let found: Vec<(Slot, Option<Sweep>)> = names
             .iter()
             .enumerate()
             .map(|(position, name)| find(name.as_ref(), position))
             .collect::<Result<_, _>>()?;
+        let (slots, swept): (Vec<Slot>, Vec<Option<Sweep>>) = found.into_iter().unzip();
         if slots.is_empty() {
             return Err(Error::EmptyBank);
         }
@@ -117,18 +95,22 @@ impl Bank {
             }
         }
         let mut sweep = [None; Sweep::COUNT];
+        let mut needs = Needs::NOTHING;
         let mut plain = Vec::new();
         let (mut low, mut high) = (Vec::new(), Vec::new());
-        for (k, slot) in slots.iter().enumerate() {
-            match slot.op().map(Op::fused) {
-                Some(Fused::Sweep(op)) => sweep[op as usize] = Some(k),
-                Some(Fused::Plain) => plain.push(k),
-                Some(Fused::LowPass(r)) => low.push((k, r)),
-                Some(Fused::HighPass(r)) => high.push((k, r)),
-                None => {}
+        for (k, (slot, swept)) in slots.iter().zip(swept).enumerate() {
+            match (slot.op().map(Op::keeps), swept) {
+                (Some(Some(Keeps::UpTo(r))), _) => low.push((k, r.value())),
+                (Some(Some(Keeps::Above(r))), _) => high.push((k, r.value())),
+                (Some(None), Some(op)) => {
+                    sweep[op as usize] = Some(k);
+                    needs = needs.and(op.needs());
+                }
+                (Some(None), None) => plain.push(k),
+                (None, _) => {}
             }
         }
-        Ok(Self { filters: Filters::new(&low, &high), slots, network, sweep, plain })
+        Ok(Self { filters: Filters::new(&low, &high), slots, network, sweep, needs, plain })
     }
 
     /// The names of the slots, in order.
@@ -169,14 +151,14 @@ pub fn known_names() -> Vec<String> {
 }
 
 fn names(extra: bool) -> Vec<String> {
+    let mut all: Vec<&Entry> = ALL.iter().filter(|entry| extra || entry.published.is_some()).collect();
+    all.sort_by_key(|entry| entry.published.unwrap_or(usize::MAX));
     let mut names = Vec::new();
-    for entry in REGISTRY {
-        match entry {
-            Entry::Op(make) => names.push(make().name().to_owned()),
-            Entry::Extra(make) if extra => names.push(make().name().to_owned()),
-            Entry::Extra(_) => {}
-            Entry::Filters(_, make) => names.extend(Radius::published().map(|r| make(r).name().to_owned())),
-            Entry::Network(name) => names.push((*name).to_owned()),
+    for entry in all {
+        match entry.what {
+            What::Op(make, _) => names.push(make().name().to_owned()),
+            What::Filters(_, make) => names.extend(Radius::published().map(|r| make(r).name().to_owned())),
+            What::Network(name) => names.push(name.to_owned()),
         }
     }
     names
@@ -185,23 +167,23 @@ fn names(extra: bool) -> Vec<String> {
 /// The augmentation called `name`; `None` for a name that is unknown or a network's.
 pub fn op(name: &str) -> Option<Arc<dyn Op>> {
     match find(name, 0) {
-        Ok(Slot::Op(op)) => Some(op),
+        Ok((Slot::Op(op), _)) => Some(op),
         _ => None,
     }
 }
 
-fn find(name: &str, position: usize) -> Result<Slot, Error> {
-    for entry in REGISTRY {
-        match entry {
-            Entry::Op(make) | Entry::Extra(make) => {
+fn find(name: &str, position: usize) -> Result<(Slot, Option<Sweep>), Error> {
+    for entry in ALL {
+        match entry.what {
+            What::Op(make, sweep) => {
                 let op = make();
                 if op.name() == name {
-                    return Ok(Slot::Op(op));
+                    return Ok((Slot::Op(op), sweep));
                 }
             }
-            Entry::Network(own) if *own == name => return Ok(Slot::Network(own)),
-            Entry::Network(_) => {}
-            Entry::Filters(family, make) => {
+            What::Network(own) if own == name => return Ok((Slot::Network(own), None)),
+            What::Network(_) => {}
+            What::Filters(family, make) => {
                 let Some(text) = name.strip_prefix(family).and_then(|rest| rest.strip_prefix('_')) else {
                     continue;
                 };
@@ -209,7 +191,7 @@ fn find(name: &str, position: usize) -> Result<Slot, Error> {
                     let (name, radius) = (name.to_owned(), text.to_owned());
                     return Err(Error::Radius { name, family, radius, position });
                 };
-                return Ok(Slot::Op(make(radius)));
+                return Ok((Slot::Op(make(radius)), None));
             }
         }
     }
@@ -219,14 +201,14 @@ fn find(name: &str, position: usize) -> Result<Slot, Error> {
 fn unknown(name: &str, position: usize) -> Error {
     let mut known = Vec::new();
     let mut closest: Option<(usize, String)> = None;
-    for entry in REGISTRY {
-        let (shown, compared) = match entry {
-            Entry::Op(make) | Entry::Extra(make) => {
+    for what in registry() {
+        let (shown, compared) = match what {
+            What::Op(make, _) => {
                 let own = make().name().to_owned();
                 (own.clone(), own)
             }
-            Entry::Network(own) => ((*own).to_owned(), (*own).to_owned()),
-            Entry::Filters(family, _) => (format!("{family}_R (0 < R < 1)"), format!("{family}_0.50")),
+            What::Network(own) => (own.to_owned(), own.to_owned()),
+            What::Filters(family, _) => (format!("{family}_R (0 < R < 1)"), format!("{family}_0.50")),
         };
         let distance = edit_distance(&name.to_lowercase().replace(['-', ' '], "_"), &compared);
         if distance <= compared.len() / 3 && closest.as_ref().is_none_or(|(best, _)| distance < *best) {
@@ -259,11 +241,11 @@ pub fn markdown_table() -> String {
     let mut table = String::from(
         "| name | what it does | formula | factor | neutral | source |\n|---|---|---|---|---|---|\n",
     );
-    for entry in REGISTRY {
-        let (name, op) = match entry {
-            Entry::Op(make) | Entry::Extra(make) => (make().name().to_owned(), make()),
-            Entry::Filters(family, make) => (format!("{family}_R"), make(Radius::of_twentieths(10))),
-            Entry::Network(name) => {
+    for what in registry() {
+        let (name, op) = match what {
+            What::Op(make, _) => (make().name().to_owned(), make()),
+            What::Filters(family, make) => (format!("{family}_R"), make(Radius::of_twentieths(10))),
+            What::Network(name) => {
                 let _ =
                     writeln!(table, "| `{name}` | the image of a network (SK-UNet) | x + residual | | | |");
                 continue;
@@ -358,7 +340,7 @@ mod tests {
     #[test]
     fn the_table_lists_every_entry() {
         let table = markdown_table();
-        assert_eq!(table.lines().count(), REGISTRY.len() + 2);
+        assert_eq!(table.lines().count(), ALL.len() + 2);
         assert!(table.contains("| `rotate` |") && table.contains("-30 .. 30 degrees"));
     }
 }

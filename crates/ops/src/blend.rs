@@ -3,7 +3,7 @@
 mod fused;
 pub mod reference;
 
-use crate::{Bank, Error, Shape, view};
+use crate::{Bank, Error, Shape, View, view};
 
 /// Where [`backward`] writes gradients. All are overwritten.
 #[derive(Debug)]
@@ -99,6 +99,21 @@ pub fn forward(
     let inputs = Inputs::new(bank, shape, image, raw, weights, network)?;
     length("out", BATCH, shape.batch(), out.len())?;
     fused::forward(inputs, out);
+    Ok(())
+}
+
+/// What the augmentation of slot `k` alone makes of one image at a raw magnitude, clamped to `0..=1`: bit for bit [`forward`]
+/// with its weight 1 and all others 0, in the time of one op. `out` is `[3, H, W]`, as `image`.
+///
+/// # Errors
+/// [`Error::Length`], [`Error::TooLarge`], and [`Error::NotAnOp`] for the network's place and beyond the end.
+pub fn apply(bank: &Bank, k: usize, image: View<'_>, raw: f32, out: &mut [f32]) -> Result<(), Error> {
+    view::check(image.height(), image.width())?;
+    length("out", "3 * h * w", image.data().len(), out.len())?;
+    if bank.op(k).is_none() {
+        return Err(Error::NotAnOp { position: k, slots: bank.len() });
+    }
+    fused::apply(bank, k, image, raw, out);
     Ok(())
 }
 

@@ -86,6 +86,14 @@ pub enum Error {
         /// The argument.
         buffer: &'static str,
     },
+    /// A slot that is no augmentation.
+    #[error("bank position {position}: expected an augmentation, found {}", if position < slots { "the network's place" } else { "nothing" })]
+    NotAnOp {
+        /// The slot.
+        position: usize,
+        /// How many there are.
+        slots: usize,
+    },
     /// An image of the network was given to a bank without a network slot.
     #[error("`{buffer}` was given, but the bank has no network slot")]
     NetworkUnexpected {

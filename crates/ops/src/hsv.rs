@@ -5,7 +5,7 @@
 
 use std::f32::consts::TAU;
 
-use crate::simd::{STRIP, Strip};
+use crate::sweep::{STRIP, Strip};
 
 /// Keeps the saturation of black finite.
 pub(crate) const EPSILON: f32 = 1e-6;

@@ -23,8 +23,8 @@ mod error;
 mod hsv;
 mod magnitude;
 pub mod ops;
-mod simd;
 pub mod spectral;
+mod sweep;
 mod view;
 mod warp;
 

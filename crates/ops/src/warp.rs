@@ -1,7 +1,9 @@
 //! Bilinear sampling at places (u, v), a neighbour outside the image counting 0: what `rotate` and `scale` share.
 
 use crate::View;
-use crate::simd::{self, STRIP, Strip};
+use dyntta_simd::math;
+
+use crate::sweep::{STRIP, Strip};
 
 /// A place between pixels: the top left neighbour and the fractions towards the others.
 struct Place {
@@ -117,7 +119,7 @@ impl Axis {
         let (mut floor, mut fraction) = ([0; STRIP], [0.0; STRIP]);
         for i in 0..STRIP {
             // All places more than one pixel outside are alike.
-            (floor[i], fraction[i]) = simd::floor(coordinates[i], n + 1);
+            (floor[i], fraction[i]) = math::floor(coordinates[i], n + 1);
         }
         let mut inside = [[0.0; STRIP]; 2];
         let mut at = [[0; STRIP]; 2];

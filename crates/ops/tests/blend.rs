@@ -1,7 +1,7 @@
 //! The fused blend against the plain one, and its independence of batch and threads.
 
 use dyntta_image::Stream;
-use dyntta_ops::{Bank, Gradients, Shape, bank, blend};
+use dyntta_ops::{Bank, Gradients, Shape, View, bank, blend};
 
 struct Case {
     shape: Shape,
@@ -261,4 +261,29 @@ fn wrong_buffers_are_errors() {
     assert!(error.to_string().contains("0 x 4"));
     let none = Shape { n: 0, h: 3, w: 4 };
     assert!(blend::forward(&without, none, &[], &[], &[], None, &mut []).is_ok());
+}
+
+#[test]
+fn one_op_alone_is_the_blend_with_all_weight_on_it() {
+    let bank = Bank::from_names(&bank::known_names()).unwrap();
+    let mut stream = Stream::new(8, &["alone"]);
+    for (h, w) in [(1, 1), (3, 50), (24, 31), (130, 140)] {
+        let case = Case::new(&bank, Shape { n: 1, h, w }, &mut stream);
+        let mut alone = vec![f32::NAN; case.image.len()];
+        let mut blended = alone.clone();
+        let view = View::new(&case.image, h, w).unwrap();
+        for k in (0..bank.len()).filter(|&k| bank.op(k).is_some()) {
+            let mut weights = vec![0.0; bank.len()];
+            weights[k] = 1.0;
+            let Case { shape, image, raw, network, .. } = &case;
+            blend::forward(&bank, *shape, image, raw, &weights, network.as_deref(), &mut blended).unwrap();
+            blend::apply(&bank, k, view, raw[k], &mut alone).unwrap();
+            assert_eq!(alone, blended, "{} at {h} x {w}", bank.slots()[k].name());
+        }
+        let network = bank.network_slot().unwrap();
+        for (k, word) in [(network, "the network's place"), (bank.len(), "nothing")] {
+            let error = blend::apply(&bank, k, view, 0.0, &mut alone).unwrap_err().to_string();
+            assert!(error.ends_with(word), "{error}");
+        }
+    }
 }

@@ -2,6 +2,7 @@
 //!
 //! `DYNTTA_GOLDEN_DIR` names a folder with the full set; without it the small subset in `testdata` is read. Each file holds
 //! `image` and `g` (N, 3, H, W) and, for one or two cases, raw values, factors, outputs and gradients.
+#![allow(clippy::disallowed_macros, reason = "a test prints")]
 
 use std::path::{Path, PathBuf};
 

@@ -2,6 +2,7 @@
 //!
 //! `cargo bench -p dyntta-runtime -- "dyntta/1x224"`; `RAYON_NUM_THREADS` sets the threads. After each, the mean time by part
 //! is printed.
+#![allow(clippy::disallowed_macros, reason = "a benchmark prints")]
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use dyntta_image::Stream;

@@ -2,6 +2,7 @@
 //!
 //! Without a checkpoint (or with `-`), an untrained DynTTA whose control network looks at 224 x 224. The peak is the
 //! process's largest resident set, known on Linux only.
+#![allow(clippy::disallowed_macros, reason = "an example prints")]
 
 use std::time::Instant;
 

@@ -3,10 +3,10 @@
 //! Channel counts are multiples of [`LANES`]. Work is cut by rows; sums are taken in a fixed order.
 
 use dyntta_kernels::pool::MaxPool;
-use dyntta_kernels::simd::level;
+use dyntta_simd::level;
 use rayon::prelude::*;
 
-use crate::simd::multiversion;
+use dyntta_simd::multiversion;
 
 /// Channels that are worked on together.
 pub(crate) const LANES: usize = 16;
@@ -514,10 +514,10 @@ mod tests {
     use dyntta_image::Stream;
     use dyntta_kernels::act::Activation;
     use dyntta_kernels::gate::Gate;
-    use dyntta_kernels::naive;
     use dyntta_kernels::pool::AvgPool;
-    use dyntta_kernels::simd::{Level, with_level};
     use dyntta_kernels::upsample::Upsample;
+    use dyntta_oracle as naive;
+    use dyntta_simd::{Level, with_level};
 
     fn normal(stream: &mut Stream, len: usize) -> Vec<f32> {
         (0..len).map(|_| stream.normal_f32()).collect()

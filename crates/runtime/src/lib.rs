@@ -19,7 +19,6 @@ mod fused;
 mod layers;
 mod params;
 mod resnet;
-mod simd;
 mod skunet;
 mod workspace;
 

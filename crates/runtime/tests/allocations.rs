@@ -3,6 +3,7 @@
 //! What is left is not this crate's: the convolutions' lists of bands and tasks, and their copies of the bias; a row of sums
 //! in the control network's last pool; and the blend's plan key, and rows of scratch for each thread where one image is spread
 //! over the threads. None is larger than a few rows of pixels. (With several threads rayon's queues grow now and then, too.)
+#![allow(clippy::disallowed_macros, reason = "a test prints")]
 
 mod common;
 

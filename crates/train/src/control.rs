@@ -1,7 +1,7 @@
 //! How long work reports and how it is stopped.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use crate::error::Error;
 
@@ -49,5 +49,32 @@ impl Stop {
     /// See above.
     pub fn check(&self) -> Result<(), Error> {
         if self.requested() { Err(Error::Interrupted(None)) } else { Ok(()) }
+    }
+}
+
+/// States that are being saved in this process.
+static SAVING: AtomicUsize = AtomicUsize::new(0);
+
+/// A state is being saved, as long as this lives: who would end the process for not stopping in time had better wait.
+#[derive(Debug)]
+pub struct Saving(());
+
+impl Saving {
+    /// Begins to save.
+    #[must_use = "it ends when it is dropped"]
+    pub fn begin() -> Self {
+        SAVING.fetch_add(1, Ordering::SeqCst);
+        Self(())
+    }
+
+    /// Whether anything is being saved.
+    pub fn under_way() -> bool {
+        SAVING.load(Ordering::SeqCst) > 0
+    }
+}
+
+impl Drop for Saving {
+    fn drop(&mut self) {
+        SAVING.fetch_sub(1, Ordering::SeqCst);
     }
 }

@@ -8,7 +8,8 @@ use dyntta_augment::Policy;
 use dyntta_augment::policy::{Distribution, PolicyGroup, PolicyOp};
 use dyntta_data::{Batch, Dataset};
 use dyntta_nn::{DynTta, Mode};
-use dyntta_ops::{Bank, Shape, blend};
+use dyntta_ops::{Bank, View, blend};
+use rayon::prelude::*;
 
 use crate::control::{Progress, Stop};
 use crate::error::Error;
@@ -105,24 +106,22 @@ fn factors(bank: &Bank, raw: &[f32]) -> Vec<f32> {
 
 /// The mean square of what each augmentation of the bank changes, for each image of the batch.
 fn changes(bank: &Bank, batch: &Batch, raws: &[Vec<f32>]) -> Vec<Vec<f64>> {
-    let (n, k) = (batch.len(), bank.len());
-    let shape = Shape { n, h: batch.height, w: batch.width };
-    let raws = raws.concat();
-    // The network's image is not at hand: the image itself stands for it.
-    let network = bank.network_slot().map(|_| &batch.images[..]);
-    let mut out = vec![vec![0.0; k]; n];
-    let mut augmented = vec![0.0; batch.images.len()];
-    for slot in (0..k).filter(|&slot| bank.op(slot).is_some()) {
-        let weights: Vec<f32> = (0..n * k).map(|i| if i % k == slot { 1.0 } else { 0.0 }).collect();
-        blend::forward(bank, shape, &batch.images, &raws, &weights, network, &mut augmented)
-            .expect("a batch of images");
-        let pairs = augmented.chunks_exact(shape.image()).zip(batch.images.chunks_exact(shape.image()));
-        for (row, (after, before)) in out.iter_mut().zip(pairs) {
-            let squares = after.iter().zip(before).map(|(a, b)| f64::from(a - b) * f64::from(a - b));
-            row[slot] = squares.sum::<f64>() / shape.image() as f64;
-        }
-    }
-    out
+    let size = 3 * batch.height * batch.width;
+    let images: Vec<(&[f32], &Vec<f32>)> = batch.images.chunks_exact(size).zip(raws).collect();
+    let of_image = |(image, raw): (&[f32], &Vec<f32>)| {
+        let view = View::new(image, batch.height, batch.width).expect("an image of the batch");
+        let mut augmented = vec![0.0; size];
+        let slots = raw.iter().enumerate().map(|(k, &raw)| {
+            if bank.op(k).is_none() {
+                return 0.0; // the network's image is not at hand
+            }
+            blend::apply(bank, k, view, raw, &mut augmented).expect("an image of the batch");
+            let squares = augmented.iter().zip(image).map(|(a, b)| f64::from(a - b) * f64::from(a - b));
+            squares.sum::<f64>() / size as f64
+        });
+        slots.collect()
+    };
+    images.into_par_iter().map(of_image).collect()
 }
 
 impl Decisions {

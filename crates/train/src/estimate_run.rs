@@ -69,12 +69,14 @@ pub fn estimate(
     let trained_preset = given.as_ref().and_then(|(_, c)| c.training["preset"].as_str().map(str::to_owned));
     let train = TrainSettings { preset: train.preset.clone().or(trained_preset), ..train };
     let resolved = train.resolve()?;
-    let classifier = Classifier::load(
+    let classifier = Classifier::load_with(
         &resolved.classifier,
         resolved.arch,
         normalisation(&resolved.preprocessing),
+        &resolved.options,
         &device,
     )?;
+    classifier.notes().iter().for_each(|note| progress.message(note));
     let size = resolved.geometry.fit.size;
     classifier.check_size(size.height, size.width)?;
     let skipped = Skipped::default();

@@ -1,7 +1,9 @@
 //! What a classifier is fed: its preprocessing in a run, its class names, and broken files.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
+use burn::tensor::Device;
 use dyntta_corrupt::Preset;
 use dyntta_data::{Dataset, Preprocessing, Skipped};
 use dyntta_nn::zoo::Input;
@@ -41,11 +43,59 @@ pub fn usual_name(preset: Preset, arch: Option<Arch>) -> String {
 /// What an ONNX file says about itself, and the size of its input where it takes but one; empty without a graph.
 pub fn metadata(graph: Option<&onnx::Graph>) -> BTreeMap<String, String> {
     let Some(info) = graph.map(onnx::Graph::info) else { return BTreeMap::new() };
-    let mut metadata = info.metadata.clone();
-    if let (Some(height), Some(width)) = (info.height, info.width) {
-        metadata.entry("input_size".into()).or_insert_with(|| format!("[3, {height}, {width}]"));
+    about(&info.metadata, [info.height, info.width], info.bytes)
+}
+
+/// The same of a file that is no more than parsed.
+pub fn metadata_of(model: &onnx::Model) -> BTreeMap<String, String> {
+    about(model.metadata(), model.input_size(), model.takes_bytes())
+}
+
+fn about(
+    metadata: &BTreeMap<String, String>,
+    size: [Option<usize>; 2],
+    bytes: bool,
+) -> BTreeMap<String, String> {
+    let mut metadata = metadata.clone();
+    if let [Some(height), Some(width)] = size {
+        // Another program's key may be about something else: the graph takes this size.
+        metadata.insert("input_size".into(), format!("[3, {height}, {width}]"));
+    }
+    if bytes {
+        for key in ["mean", "std"] {
+            metadata.remove(key);
+        }
+        metadata.insert("range".into(), "0..255".into());
     }
     metadata
+}
+
+/// Reads a classifier. For an ONNX file, `fed` tells from the architecture and the file's [`metadata`] what it will be fed, so
+/// that it is tried out with images of that size, and scores for as many classes.
+///
+/// # Errors
+/// As [`Classifier::load_with`], and those of `fed`.
+pub fn load_classifier<E: From<dyntta_nn::Error>>(
+    path: &Path,
+    arch: Option<Arch>,
+    options: onnx::Options,
+    device: &Device,
+    fed: impl FnOnce(Arch, BTreeMap<String, String>) -> Result<Preprocessing, E>,
+) -> Result<Classifier, E> {
+    let is_graph = arch.map_or_else(|| onnx::is_onnx(path), |arch| arch == Arch::Onnx);
+    if !is_graph {
+        return Ok(Classifier::load_with(path, arch, Normalisation::IMAGENET, &options, device)?);
+    }
+    let model = onnx::Model::open(path, &options.limits)?;
+    let fed = fed(Arch::Onnx, metadata_of(&model))?;
+    Ok(Classifier::from_graph(model.graph(&for_images(options, &fed), device)?, normalisation(&fed)))
+}
+
+/// These options, with what a preprocessing says of the images and the classes.
+pub fn for_images(options: onnx::Options, fed: &Preprocessing) -> onnx::Options {
+    let size = fed.fit.size;
+    let classes = fed.classes.as_ref().map(Vec::len);
+    onnx::Options { size: Some([size.height, size.width]), classes, ..options }
 }
 
 /// What of a preprocessing stands in front of the classifier's network.

@@ -30,7 +30,7 @@ pub use classifier::{
     CLASSIFIER, ClassifierSettings, ClassifierSummary, ResolvedClassifier, train_classifier,
     train_classifier_on,
 };
-pub use control::{Progress, Silent, Stop};
+pub use control::{Progress, Saving, Silent, Stop};
 pub use error::Error;
 pub use estimate::{Decisions, decide};
 pub use estimate_run::{EstimateSettings, estimate, read_off};
@@ -38,8 +38,8 @@ pub use evaluate::{Contender, Corrupted, Evaluation, Plan, Score, Scores, compar
 pub use fit::{EpochMetrics, METRICS, RunFolder, cross_entropy, fit};
 pub use images::{Geometry, TrainingImages, Treatment, images};
 pub use input::{
-    OnError, check_class_count, check_classes, metadata, named, normalisation, report_skipped, usual,
-    usual_name,
+    OnError, check_class_count, check_classes, for_images, load_classifier, metadata, metadata_of, named,
+    normalisation, report_skipped, usual, usual_name,
 };
 pub use recipe::{OptimizerKind, Recipe, Schedule};
 pub use run::{Resolved, TrainSettings, TrainSummary, train_enhancer, train_on};

@@ -18,7 +18,7 @@ use crate::error::Error;
 use crate::fit::{EpochMetrics, RunFolder, fit};
 use crate::images::{Geometry, TrainingImages};
 use crate::input::{
-    OnError, check_classes, metadata, named, normalisation, report_skipped, usual, usual_name,
+    OnError, check_classes, for_images, metadata_of, named, normalisation, report_skipped, usual, usual_name,
 };
 use crate::recipe::{OptimizerKind, Recipe, Schedule};
 use crate::setting::Setting;
@@ -35,6 +35,10 @@ pub struct TrainSettings {
     pub classifier: Option<PathBuf>,
     /// The classifier's architecture; absent: told by its keys.
     pub arch: Option<String>,
+    /// Of an ONNX file, the output with the scores; absent: the likeliest.
+    pub output: Option<String>,
+    /// What that output holds; absent: told by its values.
+    pub scores: Option<onnx::Scores>,
     /// A file with the classifier's preprocessing; absent: one beside its weights, if there is one.
     pub preprocessing: Option<PathBuf>,
     /// Height and width of the classifier's input, and of the training images.
@@ -117,6 +121,8 @@ impl TrainSettings {
             data,
             classifier,
             arch,
+            output,
+            scores,
             preprocessing,
             input_size,
             resize,
@@ -216,14 +222,16 @@ impl TrainSettings {
             Some(name) => Some(name.parse()?),
             None => Arch::of_file(&classifier).ok().flatten(),
         };
-        let graph = onnx::is_onnx(&classifier)
-            .then(|| onnx::Graph::load(&classifier, &Device::flex()).ok())
+        let options =
+            onnx::Options { output: self.output.clone(), scores: self.scores, ..onnx::Options::default() };
+        let model = onnx::is_onnx(&classifier)
+            .then(|| onnx::Model::open(&classifier, &options.limits).ok())
             .flatten();
         let sources = Sources {
             flags: self.given(),
             file: self.preprocessing.as_deref(),
             weights: &classifier,
-            metadata: metadata(graph.as_ref()),
+            metadata: model.as_ref().map(metadata_of).unwrap_or_default(),
             trained: Given::default(),
             default: usual(preset, arch),
             default_name: &usual_name(preset, arch),
@@ -234,6 +242,7 @@ impl TrainSettings {
             classifier,
             arch,
             geometry: Geometry { preset, fit: preprocessing.fit },
+            options: for_images(options, &preprocessing),
             preprocessing,
             preprocessing_from,
             on_error: self.on_error.unwrap_or_default(),
@@ -273,6 +282,8 @@ pub struct Resolved {
     pub classifier: PathBuf,
     /// The classifier's architecture, if it was named.
     pub arch: Option<Arch>,
+    /// How its file is read.
+    pub options: onnx::Options,
     /// What the classifier was trained to be fed.
     pub preprocessing: Preprocessing,
     /// Where that is from, in words.
@@ -342,7 +353,8 @@ pub fn train_enhancer(
     let plain = Device::flex();
     let device = plain.clone().autodiff();
     let normalisation = normalisation(&resolved.preprocessing);
-    let classifier = Classifier::load(&resolved.classifier, resolved.arch, normalisation, &plain)?;
+    let classifier =
+        Classifier::load_with(&resolved.classifier, resolved.arch, normalisation, &resolved.options, &plain)?;
     let size = resolved.geometry.fit.size;
     classifier.check_size(size.height, size.width)?;
     progress.message(&format!(
@@ -356,6 +368,7 @@ pub fn train_enhancer(
         resolved.preprocessing.describe(),
         resolved.preprocessing_from
     ));
+    classifier.notes().iter().for_each(|note| progress.message(note));
     let data = named(Dataset::open(&resolved.data, &Options::default())?, &resolved.preprocessing)?;
     let skipped = Skipped::default();
     let data = match resolved.on_error {
@@ -411,6 +424,13 @@ pub fn train_on(
     let mut enhancer = config.build(Path::new("settings"), resolved.recipe.seed, device)?;
     if !resume {
         enhancer = start_from(enhancer, resolved, device, progress)?;
+    }
+    if !resume {
+        classifier.check_training(
+            resolved.recipe.batch_size.min(data.len()).max(1),
+            size.height,
+            size.width,
+        )?;
     }
     settings::open_folder(folder, settings, resume)?;
     let images =

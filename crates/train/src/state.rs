@@ -11,6 +11,7 @@ use dyntta_nn::weights::{self, Entry, StateDict};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 
+use crate::control::Saving;
 use crate::error::Error;
 
 /// The file of the state in a run's folder.
@@ -41,6 +42,7 @@ pub(crate) fn save<M: Module>(
     optimizer: &ModuleOptimizer,
     position: &Position,
 ) -> Result<(), Error> {
+    let _saving = Saving::begin();
     let record = optimizer
         .into_bytes()
         .map_err(|e| Error::Io { path: path.to_owned(), source: std::io::Error::other(e.to_string()) })?;

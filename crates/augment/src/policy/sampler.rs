@@ -3,7 +3,9 @@
 use std::ops::RangeInclusive;
 
 use dyntta_image::{Rgb8, Stream};
-use dyntta_ops::{Bank, Magnitude, Mapping};
+use dyntta_ops::ops::low_pass::LowPass;
+use dyntta_ops::ops::{Opposite, RadialFilter};
+use dyntta_ops::{Bank, Magnitude, Mapping, Op};
 
 use super::{Distribution, Policy, PolicyOp};
 use crate::bank;
@@ -124,15 +126,16 @@ impl PolicyAugment {
 
 impl Action {
     fn of(op: &PolicyOp, policy: &Policy, direction: Direction) -> Option<Self> {
-        let radius = op.name.strip_prefix("low_pass_").or_else(|| op.name.strip_prefix("high_pass_"));
-        match (direction, radius, op.name.as_str()) {
-            (Direction::Invert, Some(radius), _) => {
-                let low_pass = format!("low_pass_{radius}");
-                let band = policy.ops.iter().find(|op| op.name == low_pass)?;
+        let found = dyntta_ops::bank::op(&op.name)?;
+        match (direction, found.opposite()) {
+            (Direction::Invert, Opposite::Band(radius)) => {
+                let low_pass = LowPass::new(radius).name().to_owned();
+                let is_it = |name: &str| dyntta_ops::bank::op(name).is_some_and(|op| op.name() == low_pass);
+                let band = policy.ops.iter().find(|op| is_it(&op.name))?;
                 let (domain, clean) = (band.change.clone()?, band.clean_change.clone()?);
                 Some(Self::Band { low_pass, domain, clean })
             }
-            (Direction::Invert, None, "auto_contrast" | "equalize") => Some(Self::Fade),
+            (Direction::Invert, Opposite::Fade) => Some(Self::Fade),
             _ => {
                 let bank = Bank::from_names(&[&op.name]).ok()?;
                 let factor = match (bank.op(0)?.magnitude(), &op.factor) {

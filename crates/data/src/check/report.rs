@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use crate::Error;
+use crate::{Error, LeftOut};
 
 /// Broken files that are named; more are only counted.
 const NAMED: usize = 1000;
@@ -21,8 +21,10 @@ pub struct Report {
     pub classes: Vec<String>,
     /// Its parts; one without a name unless the layout has several.
     pub parts: Vec<Part>,
-    /// Files passed over because they are no images of it.
+    /// Files passed over because they are no images of it; hidden ones are not counted.
     pub ignored: u64,
+    /// What was passed over, by kinds.
+    pub left_out: LeftOut,
     /// The sizes of the images that could be decoded.
     pub sizes: Sizes,
     /// How many files are broken.
@@ -83,6 +85,7 @@ impl Report {
             classes,
             parts: Vec::new(),
             ignored: 0,
+            left_out: LeftOut::default(),
             sizes: Sizes::default(),
             broken_count: 0,
             broken: Vec::new(),

@@ -1,17 +1,20 @@
 //! The files of a folder or of tars, one after the other.
 
-use std::collections::VecDeque;
+use std::borrow::Cow;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
 
+use dyntta_files::{Limits, identity};
 use dyntta_image::{Rgb8, is_image_name};
 
+use crate::Error;
+use crate::archive::{self, Entry};
 use crate::classes::{self, ClassList};
-use crate::store::Archive;
-use crate::{Error, tarball};
+use crate::names::{self, Kind};
+use crate::store::{Archive, Bytes, Encoding, Place, Store};
 
 /// Where files are streamed from.
 pub(super) enum Streamed {
@@ -22,27 +25,35 @@ pub(super) enum Streamed {
 /// Something to look at.
 pub(super) enum Item {
     Folder(String),
-    Other,
+    Hidden,
+    Special,
+    Other(String),
+    /// Folder and name.
+    Unread(String, String),
     Broken(String, Error),
     /// A `classes.txt` in a tar, by its path there.
     List(String, ClassList),
+    /// A file that is or may be an image.
     File {
         folder: String,
+        name: String,
         path: PathBuf,
     },
     Entry {
         folder: String,
         name: String,
-        archive: Arc<Archive>,
-        offset: u64,
-        len: u64,
+        store: Arc<Store>,
+        place: Place,
     },
 }
 
 /// What it was; folders are paths below the set's, `""` the set's own, and `/stem` the top of one of several tars.
 pub(super) enum Seen {
     Folder(String),
-    Other,
+    Hidden,
+    Special,
+    Other(String),
+    Unread(String, String),
     Broken(String, Error),
     List(String, ClassList),
     Image { folder: String, place: String, size: Result<(usize, usize), Error> },
@@ -54,18 +65,23 @@ impl Item {
         let size = |image: Rgb8| (image.width, image.height);
         match self {
             Self::Folder(name) => Seen::Folder(name),
-            Self::Other => Seen::Other,
+            Self::Hidden => Seen::Hidden,
+            Self::Special => Seen::Special,
+            Self::Other(name) => Seen::Other(name),
+            Self::Unread(folder, name) => Seen::Unread(folder, name),
             Self::Broken(place, error) => Seen::Broken(place, error),
             Self::List(name, list) => Seen::List(name, list),
-            Self::File { folder, path } => {
-                let read = dyntta_image::read(&path).map(size).map_err(Error::from);
-                Seen::Image { folder, place: path.display().to_string(), size: read }
-            }
-            Self::Entry { folder, name, archive, offset, len } => {
-                let place = format!("{}:{name}", archive.path.display());
-                let bytes = archive.read_at(offset, len as usize);
-                let read = bytes.and_then(|bytes| Ok(size(dyntta_image::decode(&bytes, &place)?)));
-                Seen::Image { folder, place, size: read }
+            Self::File { folder, name, path } => match names::look(&name, || names::head(&path)) {
+                Kind::Image => {
+                    let read = dyntta_image::read(&path).map(size).map_err(Error::from);
+                    Seen::Image { folder, place: path.display().to_string(), size: read }
+                }
+                Kind::Unread => Seen::Unread(folder, name),
+                Kind::Other => Seen::Other(name),
+            },
+            Self::Entry { folder, name, store, place } => {
+                let read = store.load(&name, &place).map(size);
+                Seen::Image { folder, place: store.locate(&name, &place), size: read }
             }
         }
     }
@@ -100,66 +116,99 @@ impl Iterator for Receiving {
 
 /// Every folder's files as the system lists them; `None` when nobody wants more.
 fn walk(root: &Path, send: &dyn Fn(Item) -> bool) -> Option<()> {
+    let mut above = Vec::new();
+    match identity(root) {
+        Ok(here) => above.push(here),
+        Err(error) => {
+            send(Item::Broken(root.display().to_string(), Error::io(root, "list", error))).then_some(())?
+        }
+    }
+    // A link may lead to a folder above the set, which leads back.
+    let real = fs::canonicalize(root).unwrap_or_default();
+    above.extend(real.ancestors().skip(1).filter_map(|folder| identity(folder).ok()));
+    step(root, "", &mut above, &|path| identity(path), send)
+}
+
+/// The files of one folder and of those in it. `above` are the identities of the folders that lead here: links may lead back
+/// to them.
+fn step<I: PartialEq>(
+    at: &Path,
+    folder: &str,
+    above: &mut Vec<I>,
+    identity: &dyn Fn(&Path) -> std::io::Result<I>,
+    send: &dyn Fn(Item) -> bool,
+) -> Option<()> {
     let want = |item: Item| send(item).then_some(());
-    let mut folders = VecDeque::from([String::new()]);
-    while let Some(folder) = folders.pop_front() {
-        let at = root.join(&folder);
-        let listing = match fs::read_dir(&at) {
-            Ok(listing) => listing,
+    let broken = |path: &Path, action, error| {
+        want(Item::Broken(path.display().to_string(), Error::io(path, action, error)))
+    };
+    let listing = match fs::read_dir(at) {
+        Ok(listing) => listing,
+        Err(error) => return broken(at, "list", error),
+    };
+    let mut folders = Vec::new();
+    for entry in listing {
+        let (path, name) = match entry {
+            Ok(entry) => (entry.path(), entry.file_name()),
             Err(error) => {
-                want(Item::Broken(at.display().to_string(), Error::io(&at, "list", error)))?;
+                broken(at, "list", error)?;
                 continue;
             }
         };
-        for entry in listing {
-            let (path, name) = match entry {
-                Ok(entry) => (entry.path(), entry.file_name()),
-                Err(error) => {
-                    want(Item::Broken(at.display().to_string(), Error::io(&at, "list", error)))?;
-                    continue;
-                }
-            };
+        let Some(name) = name.to_str() else {
             let place = path.display().to_string();
-            let Some(name) = name.to_str() else {
-                let error = Error::layout(&place, "a name in UTF-8", "other bytes");
-                want(Item::Broken(place, error))?;
-                continue;
-            };
-            if name.starts_with('.') {
-                continue;
-            }
-            // Follows links.
-            let kind = match fs::metadata(&path) {
-                Ok(kind) => kind,
-                Err(error) => {
-                    want(Item::Broken(place, Error::io(&path, "follow", error)))?;
-                    continue;
-                }
-            };
-            if kind.is_dir() {
+            let error = Error::layout(&place, "a name in UTF-8", "other bytes");
+            want(Item::Broken(place, error))?;
+            continue;
+        };
+        if names::is_system(name) {
+            want(Item::Hidden)?;
+            continue;
+        }
+        // Follows links.
+        match fs::metadata(&path) {
+            Err(error) if is_image_name(name) => broken(&path, "follow", error)?,
+            Err(_) => want(Item::Special)?,
+            Ok(kind) if kind.is_dir() => {
                 let inside = if folder.is_empty() { name.to_string() } else { format!("{folder}/{name}") };
-                // Empty class folders are to be known; so many levels as classes have, no more.
-                if inside.split('/').count() <= 3 {
-                    want(Item::Folder(inside.clone()))?;
-                }
-                folders.push_back(inside);
-            } else if is_image_name(name) {
-                want(Item::File { folder: folder.clone(), path })?;
-            } else if name != classes::FILE {
-                want(Item::Other)?;
+                folders.push((path, inside));
+            }
+            Ok(kind) if !kind.is_file() => want(Item::Special)?,
+            Ok(_) if folder.is_empty() && name == classes::FILE => {}
+            Ok(_) => want(Item::File { folder: folder.to_owned(), name: name.to_owned(), path })?,
+        }
+    }
+    for (path, inside) in folders {
+        let depth = inside.split('/').count();
+        // Empty class folders are to be known; so many levels as classes have, no more.
+        if depth <= 3 {
+            want(Item::Folder(inside.clone()))?;
+        }
+        match identity(&path) {
+            Err(error) => broken(&path, "list", error)?,
+            Ok(here) if above.contains(&here) => {}
+            Ok(_) if depth > Limits::DEFAULT.depth => {
+                let place = path.display().to_string();
+                let error = Error::layout(&place, "fewer folders inside folders", "more than are followed");
+                want(Item::Broken(place, error))?;
+            }
+            Ok(here) => {
+                above.push(here);
+                step(&path, &inside, above, identity, send)?;
+                above.pop();
             }
         }
     }
     Some(())
 }
 
-/// Every tar's entries.
+/// Every archive's entries.
 fn hop(tars: &[PathBuf], send: &dyn Fn(Item) -> bool) -> Option<()> {
     let want = |item: Item| send(item).then_some(());
     for path in tars {
         let place = path.display().to_string();
         let archive = match Archive::open(path) {
-            Ok(archive) => Arc::new(archive),
+            Ok(archive) => archive,
             Err(error) => {
                 want(Item::Broken(place, error))?;
                 continue;
@@ -167,26 +216,36 @@ fn hop(tars: &[PathBuf], send: &dyn Fn(Item) -> bool) -> Option<()> {
         };
         let stem = path.file_stem().unwrap_or_default().to_string_lossy();
         let top = if tars.len() > 1 { format!("/{stem}") } else { String::new() };
+        let folder = |name: &str| name.rsplit_once('/').map_or(top.clone(), |(folder, _)| folder.to_owned());
+        // One for listing, one for those who read.
+        let store = match Archive::open(path) {
+            Ok(archive) => {
+                Arc::new(Store { bytes: Bytes::Files(vec![archive]), encoding: Encoding::ImageFile })
+            }
+            Err(error) => {
+                want(Item::Broken(place, error))?;
+                continue;
+            }
+        };
         let mut wanted = true;
-        let listed = tarball::entries(&archive, &mut |entry| {
+        let listed = archive::entries(&archive, 0, &mut |entry| {
             wanted = wanted
                 && match entry {
-                    tarball::Entry::Folder(name) => send(Item::Folder(name)),
-                    tarball::Entry::List(name, offset, len) => {
-                        let place = format!("{}:{name}", path.display());
-                        let text = archive.read_at(offset, len as usize);
-                        send(match text.and_then(|text| ClassList::parse(place.clone(), &text)) {
+                    Entry::Folder(name) => send(Item::Folder(name)),
+                    Entry::List(name, place) => {
+                        let at = store.locate(&name, &place);
+                        let text = store.bytes(&name, &place).map(Cow::into_owned);
+                        send(match text.and_then(|text| ClassList::parse(at.clone(), text)) {
                             Ok(list) => Item::List(name, list),
-                            Err(error) => Item::Broken(place, error),
+                            Err(error) => Item::Broken(at, error),
                         })
                     }
-                    tarball::Entry::Other => send(Item::Other),
-                    tarball::Entry::Image(name, offset, len) => {
-                        let folder = match name.rsplit_once('/') {
-                            Some((folder, _)) => folder.to_string(),
-                            None => top.clone(),
-                        };
-                        send(Item::Entry { folder, name, archive: archive.clone(), offset, len })
+                    Entry::Hidden => send(Item::Hidden),
+                    Entry::Special => send(Item::Special),
+                    Entry::Other(name) | Entry::Label(name, _) => send(Item::Other(name)),
+                    Entry::Unread(name) => send(Item::Unread(folder(&name), name)),
+                    Entry::Image(name, place) => {
+                        send(Item::Entry { folder: folder(&name), name, store: store.clone(), place })
                     }
                 };
             if wanted { Ok(()) } else { Err(Error::layout("", "", "")) }

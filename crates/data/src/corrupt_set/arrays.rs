@@ -1,12 +1,12 @@
 //! The layout of CIFAR-10-C: an array a corruption, severity after severity, and one of the labels.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 use dyntta_corrupt::{Corruption, Severity};
-use dyntta_image::write_atomic;
+use dyntta_files::{write_atomic, write_with};
 use sha2::{Digest, Sha256};
 
 use super::manifest::{Record, hex};
@@ -116,14 +116,35 @@ impl Work<'_> {
         progress: &mut dyn FnMut(u64),
     ) -> Result<Option<String>, Error> {
         let path = self.out.join(format!("{corruption}.npy"));
-        let fail = |e| Error::io(&path, "write", e);
+        let mut filled = None;
+        let written = write_with(&path, false, |file| {
+            let result = filled.insert(self.fill(&path, corruption, rows, file, progress));
+            // Of anything but a whole array nothing is to stay.
+            if matches!(result, Ok(Some(_))) { Ok(()) } else { Err(io::ErrorKind::Interrupted.into()) }
+        });
+        match filled {
+            Some(Ok(Some(hash))) => Ok(written.map(|()| Some(hash))?),
+            Some(result) => result,
+            None => Ok(written.map(|()| None)?),
+        }
+    }
+
+    /// Fills an empty file with an array.
+    fn fill(
+        &self,
+        path: &Path,
+        corruption: Corruption,
+        rows: &Rows,
+        file: &mut File,
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<Option<String>, Error> {
+        let fail = |e| Error::io(path, "write", e);
         let header = npy::header("|u1", &rows.shape());
-        let mut temporary = Temporary::create(&path).map_err(fail)?;
-        temporary.file().write_all(&header).map_err(fail)?;
+        file.write_all(&header).map_err(fail)?;
 
         let row_bytes = rows.width * rows.height * 3;
         let n = rows.indices.len();
-        let file = Mutex::new(temporary.file());
+        let shared = Mutex::new(&mut *file);
         let (mut failed, mut done) = (None, 0);
         self.watch.for_each(
             n,
@@ -134,7 +155,7 @@ impl Work<'_> {
                 for (level, severity) in Severity::ALL.into_iter().enumerate() {
                     let image = self.corrupt(&clean, corruption, severity, index);
                     let offset = header.len() as u64 + (level * n + row) as u64 * row_bytes as u64;
-                    let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
+                    let mut file = shared.lock().unwrap_or_else(PoisonError::into_inner);
                     file.seek(SeekFrom::Start(offset)).map_err(fail)?;
                     file.write_all(&image.data).map_err(fail)?;
                 }
@@ -157,10 +178,8 @@ impl Work<'_> {
         if done < n {
             return Ok(None);
         }
-        temporary.file().seek(SeekFrom::Start(0)).map_err(fail)?;
-        let hash = hash(temporary.file()).map_err(fail)?;
-        temporary.rename(&path).map_err(fail)?;
-        Ok(Some(hash))
+        file.seek(SeekFrom::Start(0)).map_err(fail)?;
+        Ok(Some(hash(file).map_err(fail)?))
     }
 }
 
@@ -197,38 +216,5 @@ fn hash(file: &mut File) -> io::Result<String> {
             0 => return Ok(hex(&hash.finalize())),
             n => hash.update(&buffer[..n]),
         }
-    }
-}
-
-/// A file in the making, hidden from readers; removed unless it is renamed.
-struct Temporary {
-    path: PathBuf,
-    file: Option<File>,
-}
-
-impl Temporary {
-    fn create(target: &Path) -> io::Result<Self> {
-        let name = target.file_name().unwrap_or_default().to_string_lossy();
-        let path = target.with_file_name(format!(".{name}.{}.tmp", std::process::id()));
-        let file = File::options().read(true).write(true).create(true).truncate(true).open(&path)?;
-        Ok(Self { path, file: Some(file) })
-    }
-
-    fn file(&mut self) -> &mut File {
-        self.file.as_mut().expect("it is open until it is renamed")
-    }
-
-    fn rename(mut self, target: &Path) -> io::Result<()> {
-        // Closed first: an open file cannot be renamed everywhere.
-        self.file = None;
-        fs::rename(&self.path, target)
-    }
-}
-
-impl Drop for Temporary {
-    fn drop(&mut self) {
-        self.file = None;
-        // After a rename there is nothing to remove.
-        let _ = fs::remove_file(&self.path);
     }
 }

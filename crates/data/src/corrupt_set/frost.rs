@@ -1,7 +1,7 @@
-use std::fs;
 use std::path::Path;
 
 use dyntta_corrupt::FrostTextures;
+use dyntta_files::{Limits, read};
 use dyntta_image::{decode, is_image_name};
 use sha2::{Digest, Sha256};
 
@@ -32,7 +32,7 @@ impl Frost {
             if is_folder || !is_image_name(&name) {
                 continue;
             }
-            let bytes = fs::read(&path).map_err(|e| Error::io(&path, "read", e))?;
+            let bytes = read(&path, Limits::DEFAULT.image_bytes)?;
             images.push(decode(&bytes, &path.display().to_string())?);
             hash.update(Sha256::digest(&bytes));
         }

@@ -1,10 +1,11 @@
 //! The layout of ImageNet-C: `corruption/severity/class/file`.
 
 use std::collections::HashMap;
-use std::fs;
+use std::io::Write;
 use std::path::Path;
 
-use dyntta_image::{EXTENSIONS, write_atomic};
+use dyntta_files::{Limits, read, write_with};
+use dyntta_image::EXTENSIONS;
 use sha2::{Digest, Sha256};
 
 use super::manifest::{Record, hex};
@@ -134,6 +135,7 @@ impl Work<'_> {
                 }
                 let file = format!("{corruption}/{severity}/{name}");
                 let path = self.out.join(&file);
+                self.enter(path.parent().unwrap_or(self.out))?;
                 if let Some(hash) = kept(&path, format, record.before(&file)) {
                     done.files.push((file, hash, false));
                     continue;
@@ -151,9 +153,7 @@ impl Work<'_> {
                     },
                 };
                 let bytes = format.encode(&self.corrupt(clean, corruption, severity, i))?;
-                let parent = path.parent().expect("it is in the folder");
-                fs::create_dir_all(parent).map_err(|e| Error::io(parent, "create", e))?;
-                write_atomic(&path, &bytes)?;
+                write_with(&path, false, |file| file.write_all(&bytes))?;
                 done.files.push((file, hex(&Sha256::digest(&bytes)), true));
             }
         }
@@ -164,7 +164,7 @@ impl Work<'_> {
 /// The hash of the file if it is there and whole: if it has the hash it had, or where none is known, its first and last
 /// bytes.
 fn kept(path: &Path, format: FileFormat, before: Option<&str>) -> Option<String> {
-    let bytes = fs::read(path).ok()?;
+    let bytes = read(path, Limits::DEFAULT.image_bytes).ok()?;
     let hash = hex(&Sha256::digest(&bytes));
     let whole = before.map_or_else(|| format.is_whole(&bytes), |before| before == hash);
     whole.then_some(hash)

@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use dyntta_corrupt::Elastic;
-use dyntta_image::write_atomic;
+use dyntta_files::{Limits, write_atomic};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
@@ -20,8 +20,13 @@ const PARTIAL: &str = "manifest.partial.json";
 
 const VERSION: u64 = 1;
 
+/// What the JSON of this program says first.
+const PROGRAM: &str = "dyntta";
+
 #[derive(Serialize, Deserialize)]
 struct Manifest {
+    #[serde(default)]
+    program: String,
     version: u64,
     settings: Map<String, Value>,
     skipped: Vec<String>,
@@ -33,17 +38,21 @@ pub(super) struct Record {
     folder: PathBuf,
     before: BTreeMap<String, String>,
     now: Manifest,
+    /// Whether what stands at [`PARTIAL`] is of this very set.
+    partial: bool,
 }
 
 impl Record {
     /// Compares `folder` with the settings, and notes there that a set is being written.
     pub fn begin(folder: &Path, settings: &CorruptSettings, data: &Dataset) -> Result<Self, Error> {
         let settings = describe(settings, data);
-        let mut before = BTreeMap::new();
+        let (mut before, mut ours) = (BTreeMap::new(), true);
         let (whole, partial) = (folder.join(MANIFEST), folder.join(PARTIAL));
         match (read(&whole)?, read(&partial)?) {
-            (Some(manifest), _) => {
+            (Some(manifest), partly) => {
                 compare(&whole, &manifest, &settings)?;
+                // Left by a run that was killed when all was done.
+                ours = partly.is_some_and(|partly| compare(&partial, &partly, &settings).is_ok());
                 before = manifest.files;
             }
             (None, Some(manifest)) => compare(&partial, &manifest, &settings)?,
@@ -53,11 +62,17 @@ impl Record {
             }
             (None, None) => {}
         }
-        let now = Manifest { version: VERSION, settings, skipped: Vec::new(), files: BTreeMap::new() };
+        let now = Manifest {
+            program: PROGRAM.into(),
+            version: VERSION,
+            settings,
+            skipped: Vec::new(),
+            files: BTreeMap::new(),
+        };
         if before.is_empty() {
             write_atomic(partial, to_json(&now).as_bytes())?;
         }
-        Ok(Self { folder: folder.to_owned(), before, now })
+        Ok(Self { folder: folder.to_owned(), partial: ours || before.is_empty(), before, now })
     }
 
     /// The hash that a complete earlier run gave for a file.
@@ -76,6 +91,9 @@ impl Record {
     pub fn finish(mut self) -> Result<(), Error> {
         self.now.skipped.sort();
         write_atomic(self.folder.join(MANIFEST), to_json(&self.now).as_bytes())?;
+        if !self.partial {
+            return Ok(());
+        }
         let partial = self.folder.join(PARTIAL);
         match fs::remove_file(&partial) {
             Err(e) if e.kind() != ErrorKind::NotFound => Err(Error::io(&partial, "remove", e)),
@@ -89,11 +107,11 @@ fn to_json(manifest: &Manifest) -> String {
 }
 
 fn read(path: &Path) -> Result<Option<Manifest>, Error> {
-    let bytes = match fs::read(path) {
-        Ok(bytes) => bytes,
-        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
-        Err(e) => return Err(Error::io(path, "read", e)),
-    };
+    // Nothing, or a link that leads nowhere.
+    if !path.exists() {
+        return Ok(None);
+    }
+    let bytes = dyntta_files::read(path, Limits::DEFAULT.model_bytes)?;
     let manifest: Manifest = serde_json::from_slice(&bytes)
         .map_err(|e| Error::layout(path.display(), "the manifest of a corrupted set", e.to_string()))?;
     if manifest.version != VERSION {

@@ -22,7 +22,7 @@ impl<'a> Watch<'a> {
     }
 
     /// Calls `work` with each of `0..n` on `threads` threads, and `done` on this one with each result, in the order in which
-    /// they come. Returns when every thread has ended: when all is done, or after what is in hand if it is halted.
+    /// they come. As many threads as the system gives do: where it gives none, this one works. Returns when every thread has ended: when all is done, or after what is in hand if it is halted.
     pub fn for_each<R: Send>(
         &self,
         n: usize,
@@ -33,9 +33,10 @@ impl<'a> Watch<'a> {
         let next = AtomicUsize::new(0);
         let (send, receive) = mpsc::channel();
         thread::scope(|scope| {
+            let mut started = 0;
             for _ in 0..threads.clamp(1, n.max(1)) {
                 let (send, next, work) = (send.clone(), &next, &work);
-                scope.spawn(move || {
+                let thread = thread::Builder::new().spawn_scoped(scope, move || {
                     while !self.halted() {
                         let i = next.fetch_add(1, Ordering::Relaxed);
                         if i >= n || send.send((i, work(i))).is_err() {
@@ -43,8 +44,15 @@ impl<'a> Watch<'a> {
                         }
                     }
                 });
+                if thread.is_err() {
+                    break;
+                }
+                started += 1;
             }
             drop(send);
+            for i in (0..n).take_while(|_| started == 0 && !self.halted()) {
+                done(i, work(i));
+            }
             receive.into_iter().for_each(|(i, result)| done(i, result));
         });
     }

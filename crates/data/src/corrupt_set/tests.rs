@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use dyntta_corrupt::{corrupt, suite};
-use dyntta_image::{Stream, decode};
+use dyntta_image::{Stream, decode, encode_jpeg, encode_png};
 
 use super::*;
 use crate::testing::Folder;
@@ -330,17 +330,6 @@ fn a_folder_that_cannot_be_written_is_named() {
         message(write(&data, &folder.0.join("file/out"), &settings()), &folder)
             .starts_with("T/file/out: cannot")
     );
-}
-
-#[test]
-fn formats_parse_and_print() {
-    for text in ["png", "jpeg:1", "jpeg:100"] {
-        assert_eq!(text.parse::<FileFormat>().unwrap().to_string(), text);
-    }
-    assert_eq!("jpeg".parse(), Ok(FileFormat::Jpeg(85)));
-    for text in ["", "gif", "jpeg:0", "jpeg:101", "jpeg:x", "png:3"] {
-        assert!(text.parse::<FileFormat>().is_err(), "{text}");
-    }
 }
 
 #[test]

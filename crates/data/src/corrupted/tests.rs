@@ -193,7 +193,69 @@ fn arrays_hold_five_severities() {
     folder.file("fog.npy", "text");
     assert!(message(&folder, "", None).contains("expected a numpy array file (.npy)"));
     folder.file("labels.npy", array("<i8", "3,", &labels[..24]));
-    assert!(message(&folder, "", None).ends_with("expected labels for each of five severities, found 3"));
+    let fog = pixels[..36].to_vec();
+    folder.file("fog.npy", array("|u1", "3, 2, 2, 3", &fog));
+    let set = CorruptedSet::open(&folder.0, None).unwrap();
+    assert_eq!((names(&set), set.parts[0].open().unwrap().len()), (vec![("fog", 1)], 3));
     folder.file("labels.npy", array("<f8", "3,", &labels[..24]));
     assert!(message(&folder, "", None).ends_with("whole numbers from 0, found type <f8"));
+}
+
+#[test]
+fn an_array_may_hold_one_severity() {
+    let folder = Folder::new();
+    let pixels: Vec<u8> = (0..10 * 12).map(|i| i as u8).collect();
+    let once: Vec<u8> = vec![3, 1, 4, 1, 5];
+    // As the severities repeat them, and as they are.
+    for labels in [once.repeat(5), once.clone()] {
+        for place in ["C/snow-4.npy", "C/fog_3.npy", "2/fog.npy", "severity_5/fog.npy", "CIFAR-10-C/fog.npy"]
+        {
+            let at = Folder::new();
+            at.file(place, array("|u1", "5, 2, 2, 3", &pixels[..60]));
+            let set = place.split('/').next().unwrap();
+            at.file(&format!("{set}/labels.npy"), array("|u1", &format!("{},", labels.len()), &labels));
+            let found = CorruptedSet::open(at.0.join(set), None).unwrap();
+            let expected = match place {
+                "C/snow-4.npy" => ("snow", 4),
+                "C/fog_3.npy" => ("fog", 3),
+                "2/fog.npy" => ("fog", 2),
+                "severity_5/fog.npy" => ("fog", 5),
+                _ => ("fog", 1),
+            };
+            assert_eq!(names(&found), [expected], "{place}");
+            let part = found.parts[0].open().unwrap();
+            assert_eq!(part.samples.iter().map(|s| s.class).collect::<Vec<_>>(), [3, 1, 4, 1, 5]);
+            assert_eq!(part.load(4).unwrap().data, pixels[48..60]);
+        }
+    }
+    // All severities with the labels of one.
+    folder.file("labels.npy", array("|u1", "2,", &[7, 8]));
+    folder.file("fog.npy", array("|u1", "10, 2, 2, 3", &pixels));
+    let set = CorruptedSet::open(&folder.0, None).unwrap();
+    assert_eq!(
+        (set.parts.len(), set.parts[4].open().unwrap().load(1).unwrap().data),
+        (5, pixels[108..].to_vec())
+    );
+    folder.file("fog_2.npy", array("|u1", "2, 2, 2, 3", &pixels[..24]));
+    assert!(
+        message(&folder, "", None).ends_with("found fog at severity 2 twice"),
+        "{}",
+        message(&folder, "", None)
+    );
+}
+
+#[test]
+fn what_systems_leave_behind_is_no_class_of_a_part() {
+    let folder = Folder::new();
+    for (path, bytes) in files() {
+        folder.file(&format!("set/{path}"), bytes);
+    }
+    for part in ["fog/2", "fog/10", "snow/1"] {
+        std::fs::create_dir_all(folder.0.join(format!("set/{part}/aaa"))).unwrap();
+    }
+    folder.image("set/fog/2/@eaDir/1.png", 1);
+    folder.image("set/__MACOSX/x/1.png", 1);
+    check(&CorruptedSet::open(folder.0.join("set"), None).unwrap());
+    let set = CorruptedSet::open(folder.0.join("set"), None).unwrap().merged("all").unwrap();
+    assert_eq!(set.left_out.empty, ["aaa"]);
 }

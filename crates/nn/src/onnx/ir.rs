@@ -4,9 +4,13 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 
 use burn::tensor::Device;
+use dyntta_files::{Limits, shown_text};
 
 use super::value::{Float, Ints, Value};
-use super::{proto, tensor};
+use super::{input, proto, tensor};
+
+/// The most nodes of a graph: ten times what the largest exported networks have.
+const MOST_NODES: usize = 200_000;
 
 /// The edge that a node reads or writes; an optional one may be left out.
 pub type Edge = Option<usize>;
@@ -122,18 +126,23 @@ pub struct Ir {
 }
 
 impl Ir {
-    /// Reads a graph; weights in files of their own are looked for in `folder`.
+    /// Reads what of a graph `output` depends on; weights in files of their own are looked for in `folder`.
     ///
     /// # Errors
     /// A message that says what is wrong, and with which tensor or node.
     pub fn new(
         graph: &proto::Graph,
-        input: &str,
-        output: &str,
+        [input, output]: [&str; 2],
         opset: i64,
         folder: &Path,
+        limits: &Limits,
         device: &Device,
     ) -> Result<Self, String> {
+        if graph.node.len() > MOST_NODES {
+            return Err(format!("{} nodes, where {MOST_NODES} are the most", graph.node.len()));
+        }
+        let needed = input::needed(graph, output);
+        check_weights(graph, &needed, limits)?;
         let mut names = HashMap::new();
         let mut number = |name: &str| {
             let next = names.len();
@@ -142,16 +151,23 @@ impl Ir {
         let (input, output) = (number(input), number(output));
         let mut nodes = Vec::new();
         let mut constants = HashMap::new();
-        for tensor in &graph.initializer {
+        for tensor in graph.initializer.iter().filter(|t| needed.contains(t.name.as_str())) {
             let value = tensor::read(tensor, folder, device)
-                .map_err(|e| format!("the tensor `{}` {e}", tensor.name))?;
-            constants.insert(number(&tensor.name), value);
+                .map_err(|e| format!("the tensor `{}` {e}", shown_text(&tensor.name)))?;
+            if constants.insert(number(&tensor.name), value).is_some() {
+                return Err(format!("two tensors `{}`", shown_text(&tensor.name)));
+            }
         }
-        for node in &graph.node {
+        let wanted = |node: &&proto::Node| node.output.iter().any(|o| needed.contains(o.as_str()));
+        for node in graph.node.iter().filter(wanted) {
             let mut edges = |names: &[String]| -> Vec<Edge> {
                 names.iter().map(|n| (!n.is_empty()).then(|| number(n))).collect()
             };
-            let (inputs, outputs) = (edges(&node.input), edges(&node.output));
+            let (inputs, mut outputs) = (edges(&node.input), edges(&node.output));
+            // How many a node has may say what it does: those without a name at the end don't count.
+            while outputs.last() == Some(&None) {
+                outputs.pop();
+            }
             let domain = if matches!(node.domain.as_str(), "" | "ai.onnx") { "" } else { &node.domain };
             let op =
                 if domain.is_empty() { node.op_type.clone() } else { format!("{domain}::{}", node.op_type) };
@@ -179,20 +195,21 @@ impl Ir {
         let called = |edge: usize| names.iter().find(|(_, e)| **e == edge).map_or("", |(n, _)| n.as_str());
         for node in &self.nodes {
             if let Some(edge) = node.inputs.iter().flatten().find(|e| !known.contains(e)) {
-                let (op, name, edge) = (&node.op, &node.name, called(*edge));
+                let [op, name, edge] =
+                    [&node.op, &node.name, called(*edge)].map(|n| shown_text(n).to_string());
                 return Err(format!(
                     "the node `{name}` ({op}) reads `{edge}`, which nothing before it makes"
                 ));
             }
             for edge in node.outputs.iter().flatten() {
                 if !known.insert(*edge) {
-                    return Err(format!("`{}` is made twice", called(*edge)));
+                    return Err(format!("`{}` is made twice", shown_text(called(*edge))));
                 }
             }
         }
         match known.contains(&self.output) {
             true => Ok(()),
-            false => Err(format!("nothing makes the output `{}`", called(self.output))),
+            false => Err(format!("nothing makes the output `{}`", shown_text(called(self.output)))),
         }
     }
 
@@ -222,7 +239,7 @@ impl Ir {
         self.nodes = others;
         for node in constant {
             let value = constant_value(&node.attributes, folder, device)
-                .map_err(|e| format!("the constant `{}` {e}", node.name))?;
+                .map_err(|e| format!("the constant `{}` {e}", shown_text(&node.name)))?;
             if let Some(Some(edge)) = node.outputs.first() {
                 self.constants.insert(*edge, value);
             }
@@ -264,6 +281,23 @@ impl Ir {
     }
 }
 
+/// Holds the weights' sizes against the limits, before any is read.
+fn check_weights(graph: &proto::Graph, needed: &HashSet<&str>, limits: &Limits) -> Result<(), String> {
+    let mut total = 0.0;
+    for tensor in graph.initializer.iter().filter(|t| needed.contains(t.name.as_str())) {
+        let count: f64 = tensor.dims.iter().map(|&d| d.max(0) as f64).product();
+        if count > limits.tensor_elements as f64 {
+            let (name, dims) = (shown_text(&tensor.name), &tensor.dims);
+            return Err(format!("the tensor `{name}` has the shape {dims:?}, which is too large"));
+        }
+        total += count;
+    }
+    if total > limits.total_elements as f64 {
+        return Err(format!("{total:.3e} weights, where {:.1e} are the most", limits.total_elements as f64));
+    }
+    Ok(())
+}
+
 fn constant_value(attributes: &Attributes, folder: &Path, device: &Device) -> Result<Value, String> {
     let floats =
         |values: Vec<f32>, shape: &[usize]| Float::from_values(values, shape, device).map(Value::Float);
@@ -274,7 +308,7 @@ fn constant_value(attributes: &Attributes, folder: &Path, device: &Device) -> Re
     } else if let Some(v) = attributes.floats("value_floats") {
         floats(v.to_vec(), &[v.len()])
     } else if let Some(v) = attributes.int("value_int") {
-        Ok(Value::Int(Ints { shape: vec![], data: vec![v] }))
+        Ok(Value::Int(Ints::new(vec![], vec![v])))
     } else if let Some(v) = attributes.ints("value_ints") {
         Ok(Value::Int(Ints::list(v.to_vec())))
     } else {

@@ -4,9 +4,10 @@ use std::collections::HashMap;
 
 use burn::tensor::Device;
 
-use super::ir::{Edge, Ir};
+use super::ir::{Edge, Ir, Node};
 use super::ops::{self, Batch, Context, Inputs, Op};
 use super::value::Value;
+use super::work::{self, Budget};
 
 /// What went wrong where.
 #[derive(Clone, Debug)]
@@ -17,12 +18,19 @@ pub struct Failure {
     pub operator: String,
     /// What is wrong.
     pub message: String,
+    /// How many nodes ran before it.
+    pub after: usize,
+}
+
+impl Failure {
+    fn new(node: &Node, after: usize, message: String) -> Self {
+        Self { node: node.name.clone(), operator: node.op.clone(), message, after }
+    }
 }
 
 #[derive(Debug)]
 struct Step {
-    name: String,
-    operator: String,
+    node: Node,
     op: Box<dyn Op>,
     /// Each input, and whether it is read here for the last time.
     inputs: Vec<Option<(usize, bool)>>,
@@ -49,16 +57,15 @@ impl Plan {
         let mut read = vec![false; ir.edges];
         read[ir.output] = true;
         for node in ir.nodes.iter().rev() {
-            let failure = |message| Failure { node: node.name.clone(), operator: node.op.clone(), message };
-            let op = ops::build(node).unwrap_or(Err("is not supported".into())).map_err(failure)?;
+            let op = ops::build(node).unwrap_or(Err("is not supported".into()));
+            let op = op.map_err(|message| Failure::new(node, 0, message))?;
             let mut inputs: Vec<Option<(usize, bool)>> = Vec::new();
             // Backwards, so that of an edge read twice by one node only one place gives it away.
             for edge in node.inputs.iter().rev() {
                 inputs.push(edge.map(|e| (e, !std::mem::replace(&mut read[e], true))));
             }
             inputs.reverse();
-            let (name, operator) = (node.name.clone(), node.op.clone());
-            steps.push(Step { name, operator, op, inputs, outputs: node.outputs.clone() });
+            steps.push(Step { node: node.clone(), op, inputs, outputs: node.outputs.clone() });
         }
         steps.reverse();
         Ok(Self { steps, constants: ir.constants, input: ir.input, output: ir.output, edges: ir.edges })
@@ -68,16 +75,18 @@ impl Plan {
     /// [`Plan::first_inputs`] gave, constants that stand for the file's batch are read as this one's.
     ///
     /// # Errors
-    /// If an operator's inputs are not what it takes.
+    /// If an operator's inputs are not what it takes, or if the run would cost more than the budget has left.
     pub fn run(
         &self,
         image: Value,
         device: &Device,
         batch: Option<(usize, usize, &[Vec<usize>])>,
+        budget: &mut Budget,
     ) -> Result<Value, Failure> {
         self.run_with(
             image,
             device,
+            budget,
             |step| {
                 let second = self.steps[step].inputs.get(1).copied().flatten();
                 let constant = second.is_some_and(|(edge, _)| self.constants.contains_key(&edge));
@@ -91,11 +100,17 @@ impl Plan {
     ///
     /// # Errors
     /// As [`Plan::run`].
-    pub fn first_inputs(&self, image: Value, device: &Device) -> Result<(Value, Vec<Vec<usize>>), Failure> {
+    pub fn first_inputs(
+        &self,
+        image: Value,
+        device: &Device,
+        budget: &mut Budget,
+    ) -> Result<(Value, Vec<Vec<usize>>), Failure> {
         let mut shapes = vec![vec![]; self.steps.len()];
         let result = self.run_with(
             image,
             device,
+            budget,
             |_| None,
             |step, inputs| {
                 shapes[step] =
@@ -109,10 +124,14 @@ impl Plan {
         &self,
         image: Value,
         device: &Device,
+        budget: &mut Budget,
         batch: impl Fn(usize) -> Option<Batch<'a>>,
         mut watch: impl FnMut(usize, &Inputs),
     ) -> Result<Value, Failure> {
+        let mut held = Held(0.0);
+        let images = image.shape().first().copied().unwrap_or(1);
         let mut values: Vec<Option<Value>> = vec![None; self.edges];
+        held.add(&image);
         values[self.input] = Some(image);
         for (i, step) in self.steps.iter().enumerate() {
             let mut inputs = Vec::with_capacity(step.inputs.len());
@@ -120,15 +139,15 @@ impl Plan {
                 inputs.push(input.and_then(|(edge, last)| match self.constants.get(&edge) {
                     Some(constant) => Some(constant.clone()),
                     // A value that nobody else holds may be overwritten in place.
-                    None if last => values[edge].take(),
+                    None if last => held.remove(values[edge].take()),
                     None => values[edge].clone(),
                 }));
             }
             let inputs = Inputs(inputs);
             watch(i, &inputs);
-            let failure =
-                |message| Failure { node: step.name.clone(), operator: step.operator.clone(), message };
-            let context = Context { device, batch: batch(i) };
+            let failure = |message| Failure::new(&step.node, i, message);
+            budget.take(work::cost(&step.node, &inputs.0), held.0).map_err(failure)?;
+            let context = Context { device, images, batch: batch(i) };
             let outputs = step.op.run(inputs, &context).map_err(failure)?;
             if outputs.len() < step.outputs.len() && step.outputs[outputs.len()..].iter().any(Option::is_some)
             {
@@ -140,13 +159,33 @@ impl Plan {
             }
             for (edge, value) in step.outputs.iter().zip(outputs) {
                 if let Some(edge) = edge {
+                    held.add(&value);
                     values[*edge] = Some(value);
                 }
             }
         }
-        match self.constants.get(&self.output) {
-            Some(constant) => Ok(constant.clone()),
-            None => Ok(values[self.output].take().expect("the order was checked")),
+        let result = self.constants.get(&self.output).cloned().or_else(|| values[self.output].take());
+        result.ok_or_else(|| Failure {
+            node: String::new(),
+            operator: "output".into(),
+            message: "nothing makes it".into(),
+            after: self.steps.len(),
+        })
+    }
+}
+
+/// How many elements there are of values that may still be read.
+struct Held(f64);
+
+impl Held {
+    fn add(&mut self, value: &Value) {
+        self.0 += work::elements(&value.shape());
+    }
+
+    fn remove(&mut self, value: Option<Value>) -> Option<Value> {
+        if let Some(value) = &value {
+            self.0 -= work::elements(&value.shape());
         }
+        value
     }
 }

@@ -7,17 +7,29 @@ use burn::tensor::Device;
 
 use super::ir::{Edge, Ir, Node};
 use super::ops::{self, Context, Inputs};
+use super::tensor::DataType;
 use super::value::{Float, Value};
+use super::work::{self, Budget};
 
-/// Computes what depends on constants only. A node that fails is left for the run to report.
-pub fn fold_constants(ir: &mut Ir, device: &Device) {
+/// Elements of all constants that are computed beforehand; what goes beyond is left for the run.
+const MOST_FOLDED: usize = 1 << 28;
+
+/// Computes what depends on constants only. A node that fails, or costs more than is left, is left for the run to report.
+pub fn fold_constants(ir: &mut Ir, device: &Device, budget: &mut Budget) {
     let mut left = Vec::new();
+    let mut room = MOST_FOLDED;
     for node in std::mem::take(&mut ir.nodes) {
         let known = |edge: &Edge| edge.is_none_or(|e| ir.constants.contains_key(&e));
         let folded = node.inputs.iter().all(known).then(|| {
             let inputs = node.inputs.iter().map(|e| e.and_then(|e| ir.constants.get(&e).cloned()));
-            let op = ops::build(&node)?.ok()?;
-            op.run(Inputs(inputs.collect()), &Context { device, batch: None }).ok()
+            let inputs: Vec<_> = inputs.collect();
+            let op = ops::build_constant(&node)?.ok()?;
+            budget.take(work::cost(&node, &inputs), 0.0).ok()?;
+            let outputs = op.run(Inputs(inputs), &Context { device, images: 1, batch: None }).ok()?;
+            let given = (0..node.outputs.len()).all(|i| !node.has_output(i) || i < outputs.len());
+            let count = outputs.iter().map(|v| v.shape().iter().product::<usize>()).sum();
+            room = room.checked_sub(count)?;
+            given.then_some(outputs)
         });
         match folded.flatten() {
             Some(outputs) => {
@@ -34,15 +46,22 @@ pub fn fold_constants(ir: &mut Ir, device: &Device) {
     ir.drop_unused();
 }
 
-/// Takes out what passes its input through.
+/// Takes out what passes its input through. Dropout that is told by an input to drop stays, and says so.
 pub fn remove_identities(ir: &mut Ir) {
     let mut same: HashMap<usize, usize> = HashMap::new();
+    let constants = &ir.constants;
     ir.nodes.retain_mut(|node| {
         for edge in node.inputs.iter_mut().flatten() {
             *edge = same.get(edge).copied().unwrap_or(*edge);
         }
+        if node.op == "Dropout" && node.input(2).is_some() {
+            let flag = node.input(2).and_then(|e| constants.get(&e));
+            let off = matches!(flag, Some(Value::Int(x)) if x.data.iter().all(|&v| v == 0));
+            node.attributes.set_int("dyntta.training", (!off).into());
+        }
+        let training = node.attributes.int("dyntta.training") == Some(1);
         match (node.op.as_str(), node.input(0), &node.outputs[..]) {
-            ("Identity" | "Dropout", Some(from), [Some(to)] | [Some(to), None]) => {
+            ("Identity" | "Dropout", Some(from), [Some(to)] | [Some(to), None]) if !training => {
                 same.insert(*to, from);
                 false
             }
@@ -52,13 +71,47 @@ pub fn remove_identities(ir: &mut Ir) {
     ir.output = same.get(&ir.output).copied().unwrap_or(ir.output);
 }
 
-/// Takes a softmax off the end: what trains on the scores wants logits. Tells whether there was one.
+/// Takes a softmax off the end: what trains on the scores wants logits. It may be followed by nodes that pass its values on
+/// as they are. Tells whether there was one.
 pub fn remove_softmax(ir: &mut Ir) -> bool {
-    let last = ir.nodes.iter().position(|n| n.outputs.first() == Some(&Some(ir.output)) && n.op == "Softmax");
-    let Some(input) = last.and_then(|i| ir.nodes[i].input(0)) else { return false };
-    ir.output = input;
-    ir.drop_unused();
-    true
+    let maker = |ir: &Ir, edge: usize| ir.nodes.iter().position(|n| n.outputs.first() == Some(&Some(edge)));
+    let mut after: Option<usize> = None;
+    let mut edge = ir.output;
+    loop {
+        let Some(at) = maker(ir, edge) else { return false };
+        let node = &ir.nodes[at];
+        let Some(input) = node.input(0) else { return false };
+        if node.op == "Softmax" {
+            // Over the images of the batch it makes no probabilities of classes.
+            if node.attributes.int("axis") == Some(0) {
+                return false;
+            }
+            match after {
+                None => ir.output = input,
+                Some(next) => ir.nodes[next].inputs[0] = Some(input),
+            }
+            ir.drop_unused();
+            return true;
+        }
+        if !passes_on(ir, node) {
+            return false;
+        }
+        (after, edge) = (Some(at), input);
+    }
+}
+
+/// Whether the values that a node gives are those it reads, in this order or another.
+fn passes_on(ir: &Ir, node: &Node) -> bool {
+    let float = |to: Option<i64>| to.is_some_and(|t| DataType::new(t).is_ok_and(DataType::is_float));
+    match node.op.as_str() {
+        "Identity" | "Flatten" | "Reshape" | "Squeeze" | "Unsqueeze" | "Transpose" => true,
+        "Dropout" => node.attributes.int("dyntta.training") != Some(1),
+        "Cast" => float(node.attributes.int("to")),
+        "CastLike" => ir.constant_float(node.input(1)).is_some() || node.input(1) == node.input(0),
+        // Of one tensor, or one number for all.
+        "Concat" | "Sum" | "Max" | "Min" | "Mean" => node.inputs.len() == 1,
+        _ => false,
+    }
 }
 
 /// Makes one operation of each run of nodes that stands for one.
@@ -119,7 +172,7 @@ fn beside(ir: &Ir, node: &Node, constant: f32) -> Option<Edge> {
 fn fold_batch_norm(ir: &mut Ir, uses: &Uses) -> Option<()> {
     let (i, conv, [weight, bias]) = (0..ir.nodes.len()).find_map(|i| {
         let node = &ir.nodes[i];
-        if node.op != "BatchNormalization" || node.has_output(1) {
+        if node.op != "BatchNormalization" || node.has_output(1) || node.attributes.int("spatial") == Some(0) {
             return None;
         }
         let conv = uses.made_by(ir, node.input(0), &["Conv"])?;
@@ -136,12 +189,15 @@ fn fold_batch_norm(ir: &mut Ir, uses: &Uses) -> Option<()> {
             None => vec![0.0; channels],
             bias => ir.constant_float(bias)?.clone().values(),
         };
+        if before.len() != channels {
+            return None;
+        }
         let epsilon = node.attributes.float("epsilon").unwrap_or(1e-5);
         let factor: Vec<f32> = (0..channels).map(|c| scale[c] / (variance[c] + epsilon).sqrt()).collect();
         let each = shape[1..].iter().product::<usize>().max(1);
         let mut weights = weight.clone().values();
         weights.chunks_mut(each).zip(&factor).for_each(|(w, f)| w.iter_mut().for_each(|w| *w *= f));
-        let bias = (0..channels).map(|c| (before.get(c).unwrap_or(&0.0) - mean[c]) * factor[c] + shift[c]);
+        let bias = (0..channels).map(|c| (before[c] - mean[c]) * factor[c] + shift[c]);
         let device = weight.clone().data().device();
         let weight = Float::from_values(weights, &shape, &device).ok()?;
         let bias = Float::from_values(bias.collect(), &[channels], &device).ok()?;

@@ -1,6 +1,5 @@
 //! Tensors of an ONNX file, in whatever way it stores them, as values.
 
-use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Component, Path};
 
@@ -8,7 +7,7 @@ use burn::tensor::Device;
 use half::{bf16, f16};
 
 use super::proto;
-use super::value::{Float, Ints, Value};
+use super::value::{self, Float, Ints, Value};
 
 /// ONNX's `TensorProto.DataType`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,8 +48,31 @@ impl DataType {
             13 => Self::U64,
             16 => Self::Bf16,
             8 => return Err("holds strings, which no classifier computes with".into()),
-            n => return Err(format!("has the element type {n}, which is not read")),
+            14 | 15 => return Err("holds complex numbers, which are not read".into()),
+            17..=20 | 24 => return Err("holds 8-bit floats, which are not read".into()),
+            21 | 22 | 25 | 26 => return Err("holds integers of 4 bits or fewer, which are not read".into()),
+            23 => return Err("holds 4-bit floats, which are not read".into()),
+            n => return Err(format!("has the element type {n}, which is not known")),
         })
+    }
+
+    /// A value brought into this integer type's range, as a cast in C does; of unsigned 64-bit integers the bits.
+    pub fn wrap(self, v: i128) -> i64 {
+        match self {
+            Self::Bool => (v != 0).into(),
+            Self::U8 => (v as u8).into(),
+            Self::I8 => (v as i8).into(),
+            Self::U16 => (v as u16).into(),
+            Self::I16 => (v as i16).into(),
+            Self::U32 => (v as u32).into(),
+            Self::I32 => (v as i32).into(),
+            Self::I64 | Self::U64 | Self::F32 | Self::F16 | Self::F64 | Self::Bf16 => v as i64,
+        }
+    }
+
+    /// How many bits a value has.
+    pub fn bits(self) -> u32 {
+        self.size() as u32 * 8
     }
 
     /// Whether values of this type are held as a float tensor.
@@ -73,11 +95,11 @@ impl DataType {
 /// # Errors
 /// A message that says what is wrong with the tensor.
 pub fn read(tensor: &proto::Tensor, folder: &Path, device: &Device) -> Result<Value, String> {
-    let Numbers { shape, floats, ints, is_float } = numbers(tensor, Some(folder))?;
-    Ok(if is_float {
+    let Numbers { shape, floats, ints, kind } = numbers(tensor, Some(folder))?;
+    Ok(if kind.is_float() {
         Value::Float(Float::from_values(floats, &shape, device)?)
     } else {
-        Value::Int(Ints { shape, data: ints })
+        Value::Int(Ints { shape, data: ints, kind })
     })
 }
 
@@ -89,8 +111,8 @@ pub struct Numbers {
     pub floats: Vec<f32>,
     /// The values, where they are integers or truth values.
     pub ints: Vec<i64>,
-    /// Which they are.
-    pub is_float: bool,
+    /// The type they are of.
+    pub kind: DataType,
 }
 
 /// Reads a tensor's content; without a `folder` it has to be in the tensor itself.
@@ -101,9 +123,7 @@ pub fn numbers(tensor: &proto::Tensor, folder: Option<&Path>) -> Result<Numbers,
     let kind = DataType::new(tensor.data_type.into())?;
     let shape = tensor.dims.iter().map(|&d| usize::try_from(d).map_err(|_| format!("has the extent {d}")));
     let shape = shape.collect::<Result<Vec<_>, _>>()?;
-    let count = shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d));
-    let count = count.filter(|n| n.checked_mul(kind.size()).is_some());
-    let count = count.ok_or_else(|| format!("has the shape {shape:?}, which is too large"))?;
+    let count = value::count(&shape).map_err(|_| format!("has the shape {shape:?}, which is too large"))?;
     let external;
     let raw: &[u8] = if tensor.data_location == 1 {
         let folder = folder.ok_or("lies in another file, which is not expected here")?;
@@ -123,7 +143,7 @@ pub fn numbers(tensor: &proto::Tensor, folder: Option<&Path>) -> Result<Numbers,
     if given != count {
         return Err(format!("has the shape {shape:?}, but {given} values"));
     }
-    Ok(Numbers { shape, floats, ints, is_float: kind.is_float() })
+    Ok(Numbers { shape, floats, ints, kind })
 }
 
 fn read_external(tensor: &proto::Tensor, folder: &Path, len: usize) -> Result<Vec<u8>, String> {
@@ -142,7 +162,13 @@ fn read_external(tensor: &proto::Tensor, folder: &Path, len: usize) -> Result<Ve
         return Err(format!("takes {len} bytes, but has {given} in `{location}`"));
     }
     let failed = |e: std::io::Error| format!("cannot be read from `{location}`: {e}");
-    let mut file = File::open(folder.join(location)).map_err(failed)?;
+    let path = folder.join(location);
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    let (inside, root) = (path.canonicalize().map_err(failed)?, folder.canonicalize().map_err(failed)?);
+    if !inside.starts_with(root) {
+        return Err(format!("lies in `{location}`, a link to what is not beside the model"));
+    }
+    let mut file = dyntta_files::open(&path).map_err(|e| format!("cannot be read: {e}"))?;
     let there = file.metadata().map_err(failed)?.len();
     if offset.checked_add(len as u64).is_none_or(|end| end > there) {
         return Err(format!("takes {len} bytes from {offset} on in `{location}`, which has {there}"));
@@ -188,9 +214,10 @@ fn typed_data(kind: DataType, tensor: &proto::Tensor) -> (Vec<f32>, Vec<i64>) {
         DataType::F16 => floats = small.map(|&v| f16::from_bits(v as u16).to_f32()).collect(),
         DataType::Bf16 => floats = small.map(|&v| bf16::from_bits(v as u16).to_f32()).collect(),
         DataType::I64 => ints = tensor.int64_data.clone(),
-        DataType::U32 | DataType::U64 => ints = tensor.uint64_data.iter().map(|&v| v as i64).collect(),
-        DataType::Bool => ints = small.map(|&v| (v != 0).into()).collect(),
-        _ => ints = small.map(|&v| v.into()).collect(),
+        DataType::U32 | DataType::U64 => {
+            ints = tensor.uint64_data.iter().map(|&v| kind.wrap(v.into())).collect()
+        }
+        _ => ints = small.map(|&v| kind.wrap(v.into())).collect(),
     }
     (floats, ints)
 }

@@ -1,6 +1,9 @@
 //! What flows along the edges of a graph: float tensors on the device, integers on the host.
 
 use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
+use dyntta_files::Limits;
+
+use super::tensor::DataType;
 
 /// The largest rank: what window attention and pixel shuffles take.
 pub const RANK: usize = 6;
@@ -27,9 +30,7 @@ impl Value {
     pub fn into_float(self, device: &Device) -> Result<Float, String> {
         match self {
             Self::Float(x) => Ok(x),
-            Self::Int(x) => {
-                Float::from_values(x.data.into_iter().map(|v| v as f32).collect(), &x.shape, device)
-            }
+            Self::Int(x) => Float::from_values(x.wide().map(|v| v as f32).collect(), &x.shape, device),
         }
     }
 }
@@ -159,13 +160,13 @@ impl Float {
         Self { data: f(self.data), ..self }
     }
 
-    /// The same values in another shape.
+    /// The same values in another shape, row-major.
     ///
     /// # Errors
     /// If the shapes have different numbers of elements.
     pub fn reshape(self, shape: &[usize]) -> Result<Self, String> {
         let from = self.shape();
-        if from.iter().product::<usize>() != shape.iter().product::<usize>() {
+        if from.iter().product::<usize>() != count(shape)? {
             return Err(format!("{from:?} does not reshape to {shape:?}"));
         }
         Ok(Self::new(self.row_major().reshape(padded(shape)?), shape.len()))
@@ -267,21 +268,79 @@ impl Float {
 pub struct Ints {
     /// The extent of each dimension.
     pub shape: Vec<usize>,
-    /// The values.
+    /// The values; of unsigned 64-bit integers the bits.
     pub data: Vec<i64>,
+    /// Their type, which is no float's: arithmetic wraps around at its bounds.
+    pub kind: DataType,
 }
 
 impl Ints {
-    /// A list.
-    pub fn list(data: Vec<i64>) -> Self {
-        Self { shape: vec![data.len()], data }
+    /// 64-bit integers: what shapes, axes and indices are.
+    pub fn new(shape: Vec<usize>, data: Vec<i64>) -> Self {
+        Self { shape, data, kind: DataType::I64 }
     }
 
-    /// Of this shape, the value at each place taken from the place `from` tells.
-    pub fn pick(&self, shape: Vec<usize>, from: impl Fn(&[usize]) -> Vec<usize>) -> Self {
+    /// Values brought into the range of their type, as a cast in C does.
+    pub fn wrapped(kind: DataType, shape: Vec<usize>, values: impl Iterator<Item = i128>) -> Self {
+        Self { shape, data: values.map(|v| kind.wrap(v)).collect(), kind }
+    }
+
+    /// Truth values.
+    pub fn truth(shape: Vec<usize>, values: impl Iterator<Item = bool>) -> Self {
+        Self { shape, data: values.map(i64::from).collect(), kind: DataType::Bool }
+    }
+
+    /// A list.
+    pub fn list(data: Vec<i64>) -> Self {
+        Self::new(vec![data.len()], data)
+    }
+
+    /// The values, in a type that holds all of them.
+    pub fn wide(&self) -> impl Iterator<Item = i128> + '_ {
+        let unsigned = self.kind == DataType::U64;
+        self.data.iter().map(move |&v| if unsigned { (v as u64).into() } else { v.into() })
+    }
+
+    /// Of this shape, with index `i` the value that lies `i · strides` after the first.
+    pub fn view(&self, shape: Vec<usize>, strides: &[usize]) -> Self {
+        let count = shape.iter().product();
+        let mut data = Vec::with_capacity(count);
+        let mut at = vec![0; shape.len()];
+        let mut from = 0;
+        while data.len() < count {
+            data.push(self.data[from]);
+            for axis in (0..shape.len()).rev() {
+                at[axis] += 1;
+                from += strides[axis];
+                if at[axis] < shape[axis] {
+                    break;
+                }
+                from -= strides[axis] * at[axis];
+                at[axis] = 0;
+            }
+        }
+        Self { shape, data, kind: self.kind }
+    }
+
+    /// How far apart neighbours along each axis lie.
+    pub fn strides(&self) -> Vec<usize> {
+        let mut strides = vec![1; self.shape.len()];
+        for axis in (1..self.shape.len()).rev() {
+            strides[axis - 1] = strides[axis] * self.shape[axis];
+        }
+        strides
+    }
+
+    /// The entries of `axis` that `indices` name.
+    pub fn select(&self, axis: usize, indices: &[usize]) -> Self {
+        let inner: usize = self.shape[axis + 1..].iter().product();
+        let mut shape = self.shape.clone();
+        let extent = std::mem::replace(&mut shape[axis], indices.len());
         let mut data = Vec::with_capacity(shape.iter().product());
-        for_each_index(&shape, |at| data.push(self.data[offset(&self.shape, &from(at))]));
-        Self { shape, data }
+        for row in self.data.chunks((extent * inner).max(1)) {
+            indices.iter().for_each(|i| data.extend_from_slice(&row[i * inner..(i + 1) * inner]));
+        }
+        Self { shape, data, kind: self.kind }
     }
 
     /// Spread over `shape`, which this shape broadcasts to.
@@ -290,17 +349,16 @@ impl Ints {
             return Err(format!("{:?} does not spread over {shape:?}", self.shape));
         }
         count(shape)?;
-        let lead = shape.len() - self.shape.len();
-        Ok(self.pick(shape.to_vec(), |at| {
-            at[lead..].iter().zip(&self.shape).map(|(&i, &d)| if d == 1 { 0 } else { i }).collect()
-        }))
+        let mut strides = vec![0; shape.len() - self.shape.len()];
+        strides.extend(self.strides().iter().zip(&self.shape).map(|(&s, &d)| if d == 1 { 0 } else { s }));
+        Ok(self.view(shape.to_vec(), &strides))
     }
 
-    /// Element by element of two values, broadcast.
-    pub fn zip(&self, other: &Self, f: impl Fn(i64, i64) -> i64) -> Result<Self, String> {
+    /// Element by element of two values, broadcast; the result is of type `kind`, wrapped.
+    pub fn zip(&self, other: &Self, kind: DataType, f: impl Fn(i128, i128) -> i128) -> Result<Self, String> {
         let shape = broadcast(&self.shape, &other.shape)?;
         let (a, b) = (self.expand(&shape)?, other.expand(&shape)?);
-        Ok(Self { shape, data: a.data.into_iter().zip(b.data).map(|(a, b)| f(a, b)).collect() })
+        Ok(Self::wrapped(kind, shape, a.wide().zip(b.wide()).map(|(a, b)| f(a, b))))
     }
 
     /// As extents.
@@ -316,33 +374,13 @@ impl Ints {
     }
 }
 
-/// Calls `f` with each index of a tensor of this shape, in row-major order.
-fn for_each_index(shape: &[usize], mut f: impl FnMut(&[usize])) {
-    if shape.contains(&0) {
-        return;
-    }
-    let mut at = vec![0; shape.len()];
-    loop {
-        f(&at);
-        let Some(axis) = (0..shape.len()).rev().find(|&axis| at[axis] + 1 < shape[axis]) else { return };
-        at[axis] += 1;
-        at[axis + 1..].fill(0);
-    }
-}
-
-fn offset(shape: &[usize], at: &[usize]) -> usize {
-    shape.iter().zip(at).fold(0, |offset, (&extent, &i)| offset * extent + i)
-}
-
-/// More elements than a tensor of a classifier has: a size from a damaged file.
-const TOO_MANY: usize = 1 << 30;
-
 /// The number of elements of a tensor of this shape.
 ///
 /// # Errors
 /// If it is beyond reason: such a tensor is not to be made.
 pub fn count(shape: &[usize]) -> Result<usize, String> {
-    let count = shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d)).filter(|&n| n < TOO_MANY);
+    let most = Limits::DEFAULT.tensor_elements;
+    let count = shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d)).filter(|&n| n < most);
     count.ok_or_else(|| format!("a tensor of shape {shape:?} is too large"))
 }
 

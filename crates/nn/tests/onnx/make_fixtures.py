@@ -423,7 +423,7 @@ def bad():
     save("bad/unsupported", take(
         node("NonMaxSuppression", ["image"], ["a"], name="first"), node("GridSample", ["image", "a"], ["b"], name="second"),
         node("GridSample", ["b", "a"], ["c"], name="third"), node("Frobnicate", ["c"], ["d"], domain="com.example"),
-        node("MaxPool", ["d"], ["x"], kernel_shape=[2, 2, 2], name="fourth")),
+        node("MaxPool", ["d"], ["x"], kernel_shape=[2, 2, 2, 2], name="fourth")),
         [fc], image, 17, opsets=[helper.make_opsetid("com.example", 1)])
     save("bad/control_flow", take(node("If", ["yes"], ["x"], then_branch=branch, else_branch=branch, name="choice")),
          [fc, helper.make_tensor("yes", TensorProto.BOOL, [], [True])], image, 17)
@@ -431,12 +431,12 @@ def bad():
         node("QuantizeLinear", ["image", "scale", "zero"], ["q"]), node("DequantizeLinear", ["q", "scale", "zero"], ["x"])),
         [fc, helper.make_tensor("scale", TensorProto.FLOAT, [], [0.1]), helper.make_tensor("zero", TensorProto.UINT8, [], [0])],
         image, 17)
-    save("bad/opset", take(node("Relu", ["image"], ["x"])), [fc], image, 9)
+    save("bad/opset", take(node("Relu", ["image"], ["x"])), [fc], image, 6)
     other = helper.make_tensor_value_info("mask", TensorProto.FLOAT, image)
     save("bad/two_inputs", take(node("Mul", ["image", "mask"], ["x"])), [fc], image, 17, inputs=[other])
     save("bad/rank", [node("MatMul", ["image", "fc"], ["logits"])], [fc], ["n", 3], 17)
     save("bad/channels", take(node("Relu", ["image"], ["x"])), [fc], ["n", 4, 8, 8], 17)
-    save("bad/bytes_in", take(node("Cast", ["image"], ["x"], to=1)), [fc], image, 17, kind=TensorProto.UINT8)
+    save("bytes_in", take(node("Cast", ["image"], ["x"], to=1)), [fc], image, 17, kind=TensorProto.UINT8)
     save("bad/order", take(node("Relu", ["later"], ["x"])), [fc], image, 17)
     save("bad/no_scores", [node("Relu", ["image"], ["logits"])], [], image, 17)
     wrong = numpy_helper.from_array(np.ones((5, CLASSES), np.float32), "fc")

@@ -7,17 +7,14 @@
 //! A sum over an image is taken in a fixed order: in `f32` down the strips of a tile, lane by lane, then in `f64` over
 //! lanes and tiles.
 
+use dyntta_simd::{Kernel, dispatch, math};
 use rayon::prelude::*;
 
 use super::{Gradients, Inputs};
-use crate::ops::{
-    Sweep, auto_contrast, brightness, contrast, equalize, gamma, hue, invert, rotate, saturation,
-};
-use crate::ops::{scale, sharpness};
-use crate::simd::{self, Kernel, STRIP, Strip};
+use crate::ops::{Prepared, Sweep};
 use crate::spectral::Plan;
-use crate::warp::Affine;
-use crate::{Bank, Shape, View, hsv};
+use crate::sweep::{Needs, STRIP, Seen, Shares, Strip, Strips, load};
+use crate::{Bank, Shape, View};
 
 /// Pixels of a tile.
 const TILE: usize = 64 * STRIP;
@@ -66,245 +63,47 @@ impl<'a> Inputs<'a> {
     }
 }
 
-/// What the sweep needs to know of one image: per op, if the bank has it, its weight and its parameters.
+/// What the sweep needs to know of one image.
 struct Settings<'a> {
-    planes: [&'a [f32]; 3],
-    h: usize,
-    w: usize,
-    rotate: Option<(f32, Affine)>,
-    scale: Option<(f32, Affine)>,
-    saturation: Option<(f32, f32)>,
-    contrast: Option<(f32, f32)>,
-    sharpness: Option<(f32, f32)>,
-    brightness: Option<(f32, f32)>,
-    hue: Option<(f32, f32)>,
-    gamma: Option<(f32, f32)>,
-    identity: Option<f32>,
-    /// Weight and the image's largest value.
-    invert: Option<(f32, f32)>,
-    auto_contrast: Option<(f32, [[f32; 256]; 3])>,
-    /// A channel without table stays as it is.
-    equalize: Option<(f32, [Option<[f32; 256]>; 3])>,
+    needs: Needs,
+    seen: Seen<'a>,
+    prepared: Prepared,
+    /// The network's weight and the channels of its image.
     network: Option<(f32, [&'a [f32]; 3])>,
-}
-
-/// Largest and smallest value of a plane.
-struct Extremes<'a>(&'a [f32]);
-
-impl Kernel for Extremes<'_> {
-    type Output = (f32, f32);
-
-    #[inline(always)]
-    fn run(self) -> (f32, f32) {
-        let (mut min, mut max) = ([f32::INFINITY; STRIP], [f32::NEG_INFINITY; STRIP]);
-        let strips = self.0.chunks_exact(STRIP);
-        let rest = strips.remainder();
-        for x in strips {
-            for i in 0..STRIP {
-                min[i] = if x[i] < min[i] { x[i] } else { min[i] };
-                max[i] = if x[i] > max[i] { x[i] } else { max[i] };
-            }
-        }
-        let min = min.iter().chain(rest).fold(f32::INFINITY, |a, &b| a.min(b));
-        let max = max.iter().chain(rest).fold(f32::NEG_INFINITY, |a, &b| a.max(b));
-        (min, max)
-    }
-}
-
-/// The histogram of `equalize`.
-struct Histogram<'a>(&'a [f32]);
-
-impl Kernel for Histogram<'_> {
-    type Output = [u32; 256];
-
-    #[inline(always)]
-    fn run(self) -> [u32; 256] {
-        // Four, so that runs of equal values do not wait for each other.
-        let mut parts = [[0u32; 256]; 4];
-        let strips = self.0.chunks_exact(STRIP);
-        for &x in strips.remainder() {
-            parts[0][equalize::bin(x)] += 1;
-        }
-        for strip in strips {
-            let mut bins = [0u8; STRIP];
-            for i in 0..STRIP {
-                bins[i] = equalize::bin(strip[i]) as u8;
-            }
-            for i in 0..STRIP {
-                parts[i % 4][bins[i] as usize] += 1;
-            }
-        }
-        let mut sum = [0; 256];
-        for part in parts {
-            for j in 0..256 {
-                sum[j] += part[j];
-            }
-        }
-        sum
-    }
-}
-
-/// What is known of one channel before the sweep.
-#[derive(Clone, Copy)]
-struct Channel {
-    extremes: (f32, f32),
-    equalize: Option<[f32; 256]>,
 }
 
 impl<'a> Settings<'a> {
     fn new(image: &Image<'a>, spread: bool) -> Self {
         let (bank, view) = (image.bank, image.view);
-        let slot = |op: Sweep| bank.sweep[op as usize];
-        let weight = |op: Sweep| slot(op).map(|k| image.weights[k]);
-        let both = |op: Sweep| {
-            let k = slot(op)?;
+        let seen = Seen::new(view, bank.needs, spread);
+        let prepared = Prepared::new(&seen, |op| {
+            let k = bank.sweep[op as usize]?;
             Some((image.weights[k], bank.op(k)?.factor(image.raw[k])))
-        };
-        let planes = [0, 1, 2].map(|c| view.plane(c));
-        let (h, w) = (view.height(), view.width());
-
-        let needs_extremes = slot(Sweep::Invert).is_some() || slot(Sweep::AutoContrast).is_some();
-        let needs_histogram = slot(Sweep::Equalize).is_some();
-        let channel = |c: usize| Channel {
-            extremes: if needs_extremes { simd::dispatch(Extremes(planes[c])) } else { (0.0, 0.0) },
-            equalize: if needs_histogram {
-                equalize::table(&simd::dispatch(Histogram(planes[c])), h * w)
-            } else {
-                None
-            },
-        };
-        let channels = if spread {
-            let (r, (g, b)) = rayon::join(|| channel(0), || rayon::join(|| channel(1), || channel(2)));
-            [r, g, b]
-        } else {
-            [channel(0), channel(1), channel(2)]
-        };
-        let extremes = channels.map(|channel| channel.extremes);
-        let max = extremes.iter().fold(f32::NEG_INFINITY, |a, &(_, b)| a.max(b));
-        let of_network = bank.network_slot().zip(image.network);
-        Self {
-            planes,
-            h,
-            w,
-            rotate: both(Sweep::Rotate).map(|(weight, f)| (weight, rotate::affine(h, w, f))),
-            scale: both(Sweep::Scale).map(|(weight, f)| (weight, scale::affine(h, w, f))),
-            saturation: both(Sweep::Saturation),
-            contrast: both(Sweep::Contrast),
-            sharpness: both(Sweep::Sharpness),
-            brightness: both(Sweep::Brightness),
-            hue: both(Sweep::Hue),
-            gamma: both(Sweep::Gamma),
-            identity: weight(Sweep::Identity),
-            invert: weight(Sweep::Invert).map(|weight| (weight, max)),
-            auto_contrast: weight(Sweep::AutoContrast)
-                .map(|weight| (weight, extremes.map(|(min, max)| auto_contrast::table(min, max)))),
-            equalize: weight(Sweep::Equalize)
-                .map(|weight| (weight, channels.map(|channel| channel.equalize))),
-            network: of_network.map(|(k, data)| {
-                let n = h * w;
-                (image.weights[k], [0, 1, 2].map(|c| &data[c * n..(c + 1) * n]))
-            }),
-        }
+        });
+        let network = bank.network_slot().zip(image.network).map(|(k, data)| {
+            let n = view.pixels();
+            (image.weights[k], [0, 1, 2].map(|c| &data[c * n..(c + 1) * n]))
+        });
+        Self { needs: bank.needs, seen, prepared, network }
     }
-}
 
-/// A strip of pixels with all that several ops ask for.
-struct Pixels {
-    start: usize,
-    x: [Strip; 3],
-    xs: [i32; STRIP],
-    ys: [i32; STRIP],
-    /// 1 where all eight neighbours exist, 0 on the border.
-    inner: Strip,
-}
-
-/// `n` values of a plane from `start` on, then zeros.
-#[inline(always)]
-fn load(plane: &[f32], start: usize, n: usize) -> Strip {
-    let mut strip = [0.0; STRIP];
-    if n == STRIP {
-        strip.copy_from_slice(&plane[start..start + STRIP]);
-    } else {
-        strip[..n].copy_from_slice(&plane[start..start + n]);
-    }
-    strip
-}
-
-impl Pixels {
-    #[inline(always)]
-    fn new(settings: &Settings<'_>, start: usize, n: usize) -> Self {
-        let (h, w) = (settings.h, settings.w);
-        let x = settings.planes.map(|plane| load(plane, start, n));
-        let (mut xs, mut ys) = ([0; STRIP], [0; STRIP]);
-        if settings.rotate.is_some() || settings.scale.is_some() || settings.sharpness.is_some() {
-            let (mut y, mut x) = ((start / w) as i32, (start % w) as i32);
-            for i in 0..STRIP {
-                xs[i] = x;
-                ys[i] = y;
-                x += 1;
-                if x == w as i32 {
-                    x = 0;
-                    y += 1;
-                }
-            }
-        }
-        let mut inner = [0.0; STRIP];
-        let (right, bottom) = (w as i32 - 1, h as i32 - 1);
-        for i in 0..STRIP {
-            let inside = (xs[i] > 0) & (xs[i] < right) & (ys[i] > 0) & (ys[i] < bottom);
-            inner[i] = if inside { 1.0 } else { 0.0 };
-        }
-        Self { start, x, xs, ys, inner }
+    /// Slot `k` alone, with weight 1.
+    fn alone(bank: &Bank, k: usize, view: View<'a>, raw: f32, spread: bool) -> Self {
+        let here = |op: Sweep| bank.sweep[op as usize] == Some(k);
+        let needs = Sweep::ALL.iter().filter(|&&op| here(op)).fold(Needs::NOTHING, |n, op| n.and(op.needs()));
+        let seen = Seen::new(view, needs, spread);
+        let factor = bank.op(k).map_or(0.0, |op| op.factor(raw));
+        let prepared = Prepared::new(&seen, |op| here(op).then_some((1.0, factor)));
+        Self { needs, seen, prepared, network: None }
     }
 }
 
 /// Forward over one tile.
 struct ForwardTile<'a, 'b> {
     settings: &'a Settings<'a>,
-    /// The tables' and the linear ops' shares.
     shares: &'a Shares,
     start: usize,
     out: [&'b mut [f32]; 3],
-}
-
-/// Ops that add up before the sweep: one table and one linear function for each channel.
-struct Shares {
-    table: Option<[[f32; 256]; 3]>,
-    linear: [f32; 3],
-    constant: f32,
-}
-
-impl Shares {
-    fn new(settings: &Settings<'_>) -> Self {
-        let mut linear = [settings.identity.unwrap_or(0.0); 3];
-        let mut constant = 0.0;
-        if let Some((weight, max)) = settings.invert {
-            constant = weight * max;
-            linear = linear.map(|share| share - weight);
-        }
-        let mut table = [[0.0f32; 256]; 3];
-        let tables = settings.auto_contrast.is_some() || settings.equalize.is_some();
-        if let Some((weight, own)) = &settings.auto_contrast {
-            for c in 0..3 {
-                for j in 0..256 {
-                    table[c][j] += weight * own[c][j];
-                }
-            }
-        }
-        if let Some((weight, own)) = &settings.equalize {
-            for c in 0..3 {
-                match &own[c] {
-                    None => linear[c] += weight,
-                    Some(own) => {
-                        for j in 0..256 {
-                            table[c][j] += weight * own[j];
-                        }
-                    }
-                }
-            }
-        }
-        Self { table: tables.then_some(table), linear, constant }
-    }
 }
 
 impl Kernel for ForwardTile<'_, '_> {
@@ -313,61 +112,27 @@ impl Kernel for ForwardTile<'_, '_> {
     #[inline(always)]
     fn run(self) {
         let Self { settings, shares, start: tile, out } = self;
+        let Settings { needs, seen, prepared, network } = settings;
         let length = out[0].len();
         for offset in (0..length).step_by(STRIP) {
             let n = STRIP.min(length - offset);
-            let pixels = Pixels::new(settings, tile + offset, n);
-            let x = &pixels.x;
+            let mut strips = Strips::new(seen, *needs, tile + offset, n);
             let mut acc = [load(out[0], offset, n), load(out[1], offset, n), load(out[2], offset, n)];
             for c in 0..3 {
-                for i in 0..STRIP {
-                    acc[c][i] += shares.linear[c] * x[c][i] + shares.constant;
-                }
-                if let Some(table) = &shares.table {
-                    auto_contrast::strip_forward(&auto_contrast::strip_levels(&x[c]), &table[c], &mut acc[c]);
-                }
-                if let Some((weight, f)) = settings.contrast {
-                    contrast::strip_forward(&x[c], f, weight, &mut acc[c]);
-                }
-                if let Some((weight, f)) = settings.brightness {
-                    brightness::strip_forward(&x[c], f, weight, &mut acc[c]);
-                }
-                if let Some((weight, f)) = settings.gamma {
-                    gamma::strip_forward(&x[c], f, weight, &mut acc[c]);
-                }
-                if let Some((weight, f)) = settings.sharpness {
-                    let b = sharpness::strip_smooth(
-                        settings.planes[c],
-                        settings.w,
-                        pixels.start,
-                        n,
-                        &x[c],
-                        &pixels.inner,
-                    );
-                    sharpness::strip_forward(&x[c], &b, f, weight, &mut acc[c]);
-                }
-                if let Some((weight, network)) = &settings.network {
-                    let value = load(network[c], pixels.start, n);
+                shares.forward(&strips.x[c], c, &mut acc[c]);
+                prepared.forward_plane(&strips, c, &mut acc[c]);
+                if let Some((weight, network)) = network {
+                    let value = load(network[c], strips.start, n);
                     for i in 0..STRIP {
                         acc[c][i] += weight * value[i];
                     }
                 }
             }
-            if settings.saturation.is_some() || settings.hue.is_some() {
-                let hsv = hsv::Strips::new(x);
-                if let Some((weight, f)) = settings.saturation {
-                    saturation::strip_forward(x, &hsv, f, weight, &mut acc);
-                }
-                if let Some((weight, f)) = settings.hue {
-                    hue::strip_forward(&hsv, f, weight, &mut acc);
-                }
-            }
-            for (weight, affine) in [&settings.rotate, &settings.scale].into_iter().flatten() {
-                affine.strip_forward(&settings.planes, &pixels.xs, &pixels.ys, *weight, &mut acc);
-            }
+            strips.see_colours(*needs);
+            prepared.forward_pixels(&strips, &mut acc);
             for c in 0..3 {
                 for i in 0..STRIP {
-                    acc[c][i] = simd::clamp01(acc[c][i]);
+                    acc[c][i] = math::clamp01(acc[c][i]);
                 }
                 out[c][offset..offset + n].copy_from_slice(&acc[c][..n]);
             }
@@ -400,17 +165,36 @@ fn forward_image(image: &Image<'_>, plan: Option<&Plan>, out: &mut [f32]) {
             }
         }
     }
-    let settings = Settings::new(image, spread);
-    let shares = Shares::new(&settings);
+    sweep(&Settings::new(image, spread), spread, out);
+}
+
+/// Adds the ops of the sweep to `out`, and clamps.
+fn sweep(settings: &Settings<'_>, spread: bool, out: &mut [f32]) {
+    let shares = settings.prepared.shares();
     let tile = |(i, out): (usize, [&mut [f32]; 3])| {
-        simd::dispatch(ForwardTile { settings: &settings, shares: &shares, start: i * TILE, out });
+        dispatch(ForwardTile { settings, shares: &shares, start: i * TILE, out });
     };
-    let tiles = tiles(out, view.pixels());
+    let tiles = tiles(out, settings.seen.h * settings.seen.w);
     if spread {
         tiles.into_par_iter().enumerate().for_each(tile);
     } else {
         tiles.into_iter().enumerate().for_each(tile);
     }
+}
+
+/// What slot `k` alone makes of an image, clamped: bit for bit the blend with its weight 1 and all others 0.
+pub(super) fn apply(bank: &Bank, k: usize, view: View<'_>, raw: f32, out: &mut [f32]) {
+    let spread = view.pixels() >= SPREAD;
+    let Some(op) = bank.op(k) else { return };
+    out.fill(0.0);
+    if op.keeps().is_some() {
+        let mut weights = vec![0.0; bank.len()];
+        weights[k] = 1.0;
+        Plan::get(view.height(), view.width(), &bank.filters).filter(spread, &weights, 0.5, rows(view), out);
+    } else if bank.plain.contains(&k) {
+        op.forward(view, op.factor(raw), out);
+    }
+    sweep(&Settings::alone(bank, k, view, raw, spread), spread, out);
 }
 
 /// The rows of the three planes, for the filters.
@@ -422,7 +206,7 @@ fn rows(view: View<'_>) -> impl Fn(usize, &mut [f32]) + Sync {
 /// g where the clamp passed it.
 #[inline(always)]
 fn passed(out: f32, g: f32) -> f32 {
-    simd::passed(out, g)
+    math::passed(out, g)
 }
 
 /// Where the gradients of one image go.
@@ -476,19 +260,14 @@ impl Kernel for BackwardTile<'_, '_> {
 
     #[inline(always)]
     fn run(self) -> Sums {
-        let Self { settings, start: tile, out, g: upstream, mut network, length } = self;
+        let Self { settings, start: tile, out, g: upstream, network: mut by_network, length } = self;
+        let Settings { needs, seen, prepared, network } = settings;
         let mut value = [[0.0f32; STRIP]; SUMS];
         let mut slope = [[0.0f32; STRIP]; SUMS];
-        macro_rules! sums {
-            ($op:ident) => {
-                (&mut value[Sweep::$op as usize], &mut slope[Sweep::$op as usize])
-            };
-        }
         for offset in (0..length).step_by(STRIP) {
             let n = STRIP.min(length - offset);
             let start = tile + offset;
-            let pixels = Pixels::new(settings, start, n);
-            let x = &pixels.x;
+            let mut strips = Strips::new(seen, *needs, start, n);
             let mut g = [[0.0f32; STRIP]; 3];
             for c in 0..3 {
                 let (out, upstream) = (load(out[c], start, n), load(upstream[c], start, n));
@@ -497,76 +276,24 @@ impl Kernel for BackwardTile<'_, '_> {
                 }
             }
             for c in 0..3 {
-                let (x, g) = (&x[c], &g[c]);
-                if settings.identity.is_some() {
-                    add_products(x, g, &mut value[Sweep::Identity as usize]);
-                }
-                if let Some((_, max)) = settings.invert {
-                    invert::strip_backward(x, g, max, &mut value[Sweep::Invert as usize]);
-                }
-                let levels = auto_contrast::strip_levels(x);
-                if let Some((_, tables)) = &settings.auto_contrast {
-                    auto_contrast::strip_backward(
-                        &levels,
-                        &tables[c],
-                        g,
-                        &mut value[Sweep::AutoContrast as usize],
-                    );
-                }
-                if let Some((_, tables)) = &settings.equalize {
-                    let value = &mut value[Sweep::Equalize as usize];
-                    match &tables[c] {
-                        Some(table) => auto_contrast::strip_backward(&levels, table, g, value),
-                        None => add_products(x, g, value),
+                strips.see_levels(*needs, c);
+                prepared.plane_gradients(&strips, c, &g[c], &mut value, &mut slope);
+                if let Some((weight, images)) = network {
+                    let image = load(images[c], start, n);
+                    for i in 0..STRIP {
+                        value[NETWORK][i] += g[c][i] * image[i];
                     }
-                }
-                if let Some((_, f)) = settings.contrast {
-                    let (value, slope) = sums!(Contrast);
-                    contrast::strip_backward(x, g, f, value, slope);
-                }
-                if let Some((_, f)) = settings.brightness {
-                    let (value, slope) = sums!(Brightness);
-                    brightness::strip_backward(x, g, f, value, slope);
-                }
-                if let Some((_, f)) = settings.gamma {
-                    let (value, slope) = sums!(Gamma);
-                    gamma::strip_backward(x, g, f, value, slope);
-                }
-                if let Some((_, f)) = settings.sharpness {
-                    let plane = settings.planes[c];
-                    let b = sharpness::strip_smooth(plane, settings.w, start, n, x, &pixels.inner);
-                    let (value, slope) = sums!(Sharpness);
-                    sharpness::strip_backward(x, &b, g, f, value, slope);
-                }
-                if let Some((weight, images)) = &settings.network {
-                    add_products(&load(images[c], start, n), g, &mut value[NETWORK]);
-                    if let Some(grads) = &mut network {
+                    if let Some(grads) = &mut by_network {
                         let mut share = [0.0; STRIP];
                         for i in 0..STRIP {
-                            share[i] = weight * g[i];
+                            share[i] = weight * g[c][i];
                         }
                         grads[c][offset..offset + n].copy_from_slice(&share[..n]);
                     }
                 }
             }
-            if settings.saturation.is_some() || settings.hue.is_some() {
-                let hsv = hsv::Strips::new(x);
-                if let Some((_, f)) = settings.saturation {
-                    let (value, slope) = sums!(Saturation);
-                    saturation::strip_backward(x, &hsv, &g, f, value, slope);
-                }
-                if let Some((_, f)) = settings.hue {
-                    let (value, slope) = sums!(Hue);
-                    hue::strip_backward(&hsv, &g, f, value, slope);
-                }
-            }
-            let warps = [(&settings.rotate, Sweep::Rotate), (&settings.scale, Sweep::Scale)];
-            for (warp, op) in warps {
-                if let Some((_, affine)) = warp {
-                    let (value, slope) = (&mut value[op as usize], &mut slope[op as usize]);
-                    affine.strip_backward(&settings.planes, &pixels.xs, &pixels.ys, &g, value, slope);
-                }
-            }
+            strips.see_colours(*needs);
+            prepared.pixel_gradients(&strips, &g, &mut value, &mut slope);
         }
         let total = |strips: [Strip; SUMS]| {
             strips.map(|strip| {
@@ -580,13 +307,6 @@ impl Kernel for BackwardTile<'_, '_> {
             })
         };
         Sums { value: total(value), slope: total(slope) }
-    }
-}
-
-#[inline(always)]
-fn add_products(x: &Strip, g: &Strip, sum: &mut Strip) {
-    for i in 0..STRIP {
-        sum[i] += g[i] * x[i];
     }
 }
 
@@ -614,7 +334,7 @@ fn backward_image(image: &Image<'_>, plan: Option<&Plan>, out: &[f32], g: &[f32]
     let tile = |(i, network): (usize, Option<[&mut [f32]; 3]>)| {
         let start = i * TILE;
         let length = TILE.min(pixels - start);
-        simd::dispatch(BackwardTile { settings: &settings, start, out: outs, g: gs, network, length })
+        dispatch(BackwardTile { settings: &settings, start, out: outs, g: gs, network, length })
     };
     let parts: Vec<Option<[&mut [f32]; 3]>> = match grads.network {
         Some(network) => tiles(network, pixels).into_iter().map(Some).collect(),
@@ -662,7 +382,9 @@ fn backward_image(image: &Image<'_>, plan: Option<&Plan>, out: &[f32], g: &[f32]
         None => grad_image.fill(0.0),
     }
     // The gradient of the image is not asked for in training: op by op, the plain way.
-    for k in bank.sweep.iter().flatten().chain(&bank.plain).copied() {
+    let mut ops: Vec<usize> = bank.sweep.iter().flatten().chain(&bank.plain).copied().collect();
+    ops.sort_unstable();
+    for k in ops {
         let Some(op) = bank.op(k) else { continue };
         for (weighted, g) in weighted.iter_mut().zip(&masked) {
             *weighted = image.weights[k] * g;
@@ -692,9 +414,9 @@ mod tests {
                 network: Some(&network),
             };
             let settings = Settings::new(&image, false);
-            let shares = Shares::new(&settings);
+            let shares = settings.prepared.shares();
             let planes = [0, 1, 2].map(|c| &g[c * h * w..(c + 1) * h * w]);
-            let results = simd::Level::all().map(|level| {
+            let results = dyntta_simd::Level::available().iter().map(|level| {
                 let (mut blended, mut by_network) = (vec![0.0; n], vec![0.0; n]);
                 let [out]: [_; 1] = tiles(&mut blended, h * w).try_into().expect("one tile");
                 level.run(ForwardTile { settings: &settings, shares: &shares, start: 0, out });

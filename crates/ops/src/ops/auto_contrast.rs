@@ -8,22 +8,16 @@
 //! that is constant to within one level (hi - lo < 1) is clamped to `0..=1`. Elsewhere the table is the published one: a
 //! value between lo and the next whole level may come out slightly below 0.
 
-use super::{Fused, Op, Sweep, pointwise_backward};
+use super::{Op, Opposite, pointwise_backward};
 use crate::View;
-use crate::simd::{self, STRIP, Strip};
+use crate::sweep::{Folded, Needs, STRIP, Seen, Shares, Strip, Strips, Swept, level};
 
 /// Stretches each channel to the full range.
 #[derive(Clone, Copy, Debug)]
 pub struct AutoContrast;
 
-/// The level of a value: `floor(255 x)`, kept within the table.
-#[inline(always)]
-pub(crate) fn level(x: f32) -> usize {
-    simd::whole(255.0 * x, 255) as usize
-}
-
 /// The outputs of the 256 levels, for a channel whose values lie in `min..=max`.
-pub(crate) fn table(min: f32, max: f32) -> [f32; 256] {
+fn table(min: f32, max: f32) -> [f32; 256] {
     let lo = 255.0 * min.clamp(0.0, 1.0);
     let hi = 255.0 * max.clamp(0.0, 1.0);
     let constant = hi - lo < 1.0;
@@ -33,29 +27,42 @@ pub(crate) fn table(min: f32, max: f32) -> [f32; 256] {
     })
 }
 
-/// The levels of a strip of values.
+/// Adds `g` times the table's value of each level; of this op and of `equalize`.
 #[inline(always)]
-pub(crate) fn strip_levels(x: &Strip) -> [i32; STRIP] {
-    let mut levels = [0; STRIP];
-    for i in 0..STRIP {
-        levels[i] = level(x[i]) as i32;
-    }
-    levels
-}
-
-/// Strip kernel of this op and of `equalize`: `acc += table[level]`.
-#[inline(always)]
-pub(crate) fn strip_forward(levels: &[i32; STRIP], table: &[f32; 256], acc: &mut Strip) {
-    for i in 0..STRIP {
-        acc[i] += table[(levels[i] & 255) as usize];
-    }
-}
-
-/// Strip kernel of this op and of `equalize`: `value += g * table[level]`.
-#[inline(always)]
-pub(crate) fn strip_backward(levels: &[i32; STRIP], table: &[f32; 256], g: &Strip, value: &mut Strip) {
+pub(super) fn add_products(levels: &[i32; STRIP], table: &[f32; 256], g: &Strip, value: &mut Strip) {
     for i in 0..STRIP {
         value[i] += g[i] * table[(levels[i] & 255) as usize];
+    }
+}
+
+/// Adds a weighted table to those of other ops; of this op and of `equalize`.
+pub(super) fn add_table(weight: f32, own: &[f32; 256], table: &mut [f32; 256]) {
+    for (sum, value) in table.iter_mut().zip(own) {
+        *sum += weight * value;
+    }
+}
+
+impl Swept for AutoContrast {
+    const NEEDS: Needs = Needs { extremes: true, levels: true, ..Needs::NOTHING };
+    /// The table of each channel.
+    type Prepared = [[f32; 256]; 3];
+
+    fn prepare(seen: &Seen<'_>, _: f32) -> Self::Prepared {
+        seen.extremes.map(|(min, max)| table(min, max))
+    }
+}
+
+impl Folded for AutoContrast {
+    fn fold(tables: &Self::Prepared, weight: f32, shares: &mut Shares) {
+        for (own, table) in tables.iter().zip(shares.table()) {
+            add_table(weight, own, table);
+        }
+    }
+
+    #[inline(always)]
+    fn add_gradients(tables: &Self::Prepared, strips: &Strips<'_>, c: usize, g: &Strip, value: &mut Strip) {
+        let Some(levels) = &strips.levels else { return };
+        add_products(levels, &tables[c], g, value);
     }
 }
 
@@ -76,6 +83,10 @@ impl Op for AutoContrast {
         "the published implementation; clamped in a constant channel"
     }
 
+    fn opposite(&self) -> Opposite {
+        Opposite::Fade
+    }
+
     fn forward(&self, image: View<'_>, _factor: f32, out: &mut [f32]) {
         for c in 0..3 {
             let plane = image.plane(c);
@@ -90,10 +101,6 @@ impl Op for AutoContrast {
 
     fn backward(&self, image: View<'_>, _factor: f32, g: &[f32], grad_image: Option<&mut [f32]>) -> f32 {
         pointwise_backward(image, g, grad_image, |_| (1.0, 0.0))
-    }
-
-    fn fused(&self) -> Fused {
-        Fused::Sweep(Sweep::AutoContrast)
     }
 }
 

@@ -1,28 +1,49 @@
 //! `brightness`: `clamp(x + b, 0, 1)`.
 
-use super::{Fused, Op, Sweep, clamp01, pointwise_backward, pointwise_forward};
-use crate::simd::{self, STRIP, Strip};
+use dyntta_simd::math;
+
+use super::{Op, clamp01, pointwise_backward, pointwise_forward};
+use crate::sweep::{Needs, PerPlane, STRIP, Seen, Strip, Strips, Swept};
 use crate::{Magnitude, Mapping, View};
 
 /// Adds to every value.
 #[derive(Clone, Copy, Debug)]
 pub struct Brightness;
 
-/// Strip kernel: `acc += weight * brightness(x)`.
-#[inline(always)]
-pub(crate) fn strip_forward(x: &Strip, b: f32, weight: f32, acc: &mut Strip) {
-    for i in 0..STRIP {
-        acc[i] += weight * simd::clamp01(x[i] + b);
+impl Swept for Brightness {
+    const NEEDS: Needs = Needs::NOTHING;
+    /// The factor.
+    type Prepared = f32;
+
+    fn prepare(_: &Seen<'_>, factor: f32) -> f32 {
+        factor
     }
 }
 
-/// Strip kernel: `value += g * brightness(x)`, `slope += g * d brightness(x) / db`.
-#[inline(always)]
-pub(crate) fn strip_backward(x: &Strip, g: &Strip, b: f32, value: &mut Strip, slope: &mut Strip) {
-    for i in 0..STRIP {
-        let y = x[i] + b;
-        value[i] += g[i] * simd::clamp01(y);
-        slope[i] += simd::passed(y, g[i]);
+impl PerPlane for Brightness {
+    #[inline(always)]
+    fn add(&b: &f32, strips: &Strips<'_>, channel: usize, weight: f32, acc: &mut Strip) {
+        let x = &strips.x[channel];
+        for i in 0..STRIP {
+            acc[i] += weight * math::clamp01(x[i] + b);
+        }
+    }
+
+    #[inline(always)]
+    fn add_gradients(
+        &b: &f32,
+        strips: &Strips<'_>,
+        channel: usize,
+        g: &Strip,
+        value: &mut Strip,
+        slope: &mut Strip,
+    ) {
+        let x = &strips.x[channel];
+        for i in 0..STRIP {
+            let y = x[i] + b;
+            value[i] += g[i] * math::clamp01(y);
+            slope[i] += math::passed(y, g[i]);
+        }
     }
 }
 
@@ -56,9 +77,5 @@ impl Op for Brightness {
             (_, true) => (1.0, 1.0),
             (_, false) => (0.0, 0.0),
         })
-    }
-
-    fn fused(&self) -> Fused {
-        Fused::Sweep(Sweep::Brightness)
     }
 }

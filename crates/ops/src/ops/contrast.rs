@@ -1,28 +1,49 @@
 //! `contrast`: `clamp(c * x, 0, 1)`.
 
-use super::{Fused, Op, Sweep, clamp01, pointwise_backward, pointwise_forward};
-use crate::simd::{self, STRIP, Strip};
+use dyntta_simd::math;
+
+use super::{Op, clamp01, pointwise_backward, pointwise_forward};
+use crate::sweep::{Needs, PerPlane, STRIP, Seen, Strip, Strips, Swept};
 use crate::{Magnitude, Mapping, View};
 
 /// Multiplies every value.
 #[derive(Clone, Copy, Debug)]
 pub struct Contrast;
 
-/// Strip kernel: `acc += weight * contrast(x)`.
-#[inline(always)]
-pub(crate) fn strip_forward(x: &Strip, c: f32, weight: f32, acc: &mut Strip) {
-    for i in 0..STRIP {
-        acc[i] += weight * simd::clamp01(c * x[i]);
+impl Swept for Contrast {
+    const NEEDS: Needs = Needs::NOTHING;
+    /// The factor.
+    type Prepared = f32;
+
+    fn prepare(_: &Seen<'_>, factor: f32) -> f32 {
+        factor
     }
 }
 
-/// Strip kernel: `value += g * contrast(x)`, `slope += g * d contrast(x) / dc`.
-#[inline(always)]
-pub(crate) fn strip_backward(x: &Strip, g: &Strip, c: f32, value: &mut Strip, slope: &mut Strip) {
-    for i in 0..STRIP {
-        let y = c * x[i];
-        value[i] += g[i] * simd::clamp01(y);
-        slope[i] += simd::passed(y, g[i] * x[i]);
+impl PerPlane for Contrast {
+    #[inline(always)]
+    fn add(&c: &f32, strips: &Strips<'_>, channel: usize, weight: f32, acc: &mut Strip) {
+        let x = &strips.x[channel];
+        for i in 0..STRIP {
+            acc[i] += weight * math::clamp01(c * x[i]);
+        }
+    }
+
+    #[inline(always)]
+    fn add_gradients(
+        &c: &f32,
+        strips: &Strips<'_>,
+        channel: usize,
+        g: &Strip,
+        value: &mut Strip,
+        slope: &mut Strip,
+    ) {
+        let x = &strips.x[channel];
+        for i in 0..STRIP {
+            let y = c * x[i];
+            value[i] += g[i] * math::clamp01(y);
+            slope[i] += math::passed(y, g[i] * x[i]);
+        }
     }
 }
 
@@ -56,9 +77,5 @@ impl Op for Contrast {
             (_, true) => (factor, x),
             (_, false) => (0.0, 0.0),
         })
-    }
-
-    fn fused(&self) -> Fused {
-        Fused::Sweep(Sweep::Contrast)
     }
 }

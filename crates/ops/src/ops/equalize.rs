@@ -5,10 +5,12 @@
 //! last bin) leaves the channel as it is, gradient 1. Otherwise `T[0] = 0`,
 //! `T[j] = clamp(floor((C[0] + .. + C[j - 1] + floor(step / 2)) / step), 0, 255)`, `out = T[floor(v)] / 255`, gradient 0.
 
-use super::auto_contrast::level;
-use super::{Fused, Op, Sweep};
+use dyntta_simd::math;
+
+use super::auto_contrast::{add_products, add_table};
+use super::{Op, Opposite};
 use crate::View;
-use crate::simd;
+use crate::sweep::{Folded, Needs, STRIP, Seen, Shares, Strip, Strips, Swept, level};
 
 /// Spreads the levels of each channel evenly.
 #[derive(Clone, Copy, Debug)]
@@ -17,11 +19,11 @@ pub struct Equalize;
 /// The histogram bin of a value.
 #[inline(always)]
 pub(crate) fn bin(x: f32) -> usize {
-    simd::whole(255.0 * x / 255.0 * 256.0, 255) as usize
+    math::whole(255.0 * x / 255.0 * 256.0, 255) as usize
 }
 
 /// The outputs of the 256 levels, for a channel of `pixels` values with this histogram; `None`: the channel stays as it is.
-pub(crate) fn table(histogram: &[u32; 256], pixels: usize) -> Option<[f32; 256]> {
+fn table(histogram: &[u32; 256], pixels: usize) -> Option<[f32; 256]> {
     let last = histogram.iter().rev().copied().find(|&count| count > 0).unwrap_or(0) as usize;
     let step = (pixels - last) / 255;
     if step == 0 {
@@ -43,6 +45,43 @@ fn table_of(plane: &[f32]) -> Option<[f32; 256]> {
     table(&histogram, plane.len())
 }
 
+impl Swept for Equalize {
+    const NEEDS: Needs = Needs { histograms: true, levels: true, ..Needs::NOTHING };
+    /// The table of each channel; one without table stays as it is.
+    type Prepared = [Option<[f32; 256]>; 3];
+
+    fn prepare(seen: &Seen<'_>, _: f32) -> Self::Prepared {
+        let pixels = seen.h * seen.w;
+        [0, 1, 2].map(|c| table(seen.histograms[c].as_ref()?, pixels))
+    }
+}
+
+impl Folded for Equalize {
+    fn fold(tables: &Self::Prepared, weight: f32, shares: &mut Shares) {
+        for (c, own) in tables.iter().enumerate() {
+            match own {
+                None => shares.linear[c] += weight,
+                Some(own) => add_table(weight, own, &mut shares.table()[c]),
+            }
+        }
+        // Also where no channel has one: what comes out must not depend on that.
+        shares.table();
+    }
+
+    #[inline(always)]
+    fn add_gradients(tables: &Self::Prepared, strips: &Strips<'_>, c: usize, g: &Strip, value: &mut Strip) {
+        let Some(levels) = &strips.levels else { return };
+        match &tables[c] {
+            Some(table) => add_products(levels, table, g, value),
+            None => {
+                for i in 0..STRIP {
+                    value[i] += g[i] * strips.x[c][i];
+                }
+            }
+        }
+    }
+}
+
 impl Op for Equalize {
     fn name(&self) -> &str {
         "equalize"
@@ -58,6 +97,10 @@ impl Op for Equalize {
 
     fn source(&self) -> &'static str {
         "kornia 0.5 equalize"
+    }
+
+    fn opposite(&self) -> Opposite {
+        Opposite::Fade
     }
 
     fn forward(&self, image: View<'_>, _factor: f32, out: &mut [f32]) {
@@ -88,10 +131,6 @@ impl Op for Equalize {
             }
         }
         0.0
-    }
-
-    fn fused(&self) -> Fused {
-        Fused::Sweep(Sweep::Equalize)
     }
 }
 

@@ -1,7 +1,9 @@
 //! `gamma`: `clamp(x ^ c, 0, 1)`.
 
-use super::{Fused, Op, Sweep, clamp01, pointwise_backward, pointwise_forward};
-use crate::simd::{self, STRIP, Strip};
+use dyntta_simd::math;
+
+use super::{Op, clamp01, pointwise_backward, pointwise_forward};
+use crate::sweep::{Needs, PerPlane, STRIP, Seen, Strip, Strips, Swept};
 use crate::{Magnitude, Mapping, View};
 
 /// Raises every value to a power.
@@ -11,25 +13,44 @@ pub struct Gamma;
 /// `x^c` and `log2 x`; 0 and a finite number at x = 0.
 #[inline(always)]
 fn power(x: f32, c: f32) -> (f32, f32) {
-    let log = simd::log2(x);
-    (if x > 0.0 { simd::exp2(c * log) } else { 0.0 }, log)
+    let log = math::log2(x);
+    (if x > 0.0 { math::exp2(c * log) } else { 0.0 }, log)
 }
 
-/// Strip kernel: `acc += weight * gamma(x)`.
-#[inline(always)]
-pub(crate) fn strip_forward(x: &Strip, c: f32, weight: f32, acc: &mut Strip) {
-    for i in 0..STRIP {
-        acc[i] += weight * simd::clamp01(power(x[i], c).0);
+impl Swept for Gamma {
+    const NEEDS: Needs = Needs::NOTHING;
+    /// The factor.
+    type Prepared = f32;
+
+    fn prepare(_: &Seen<'_>, factor: f32) -> f32 {
+        factor
     }
 }
 
-/// Strip kernel: `value += g * gamma(x)`, `slope += g * d gamma(x) / dc`.
-#[inline(always)]
-pub(crate) fn strip_backward(x: &Strip, g: &Strip, c: f32, value: &mut Strip, slope: &mut Strip) {
-    for i in 0..STRIP {
-        let (y, log) = power(x[i], c);
-        value[i] += g[i] * simd::clamp01(y);
-        slope[i] += simd::passed(y, g[i] * y * (log * std::f32::consts::LN_2));
+impl PerPlane for Gamma {
+    #[inline(always)]
+    fn add(&c: &f32, strips: &Strips<'_>, channel: usize, weight: f32, acc: &mut Strip) {
+        let x = &strips.x[channel];
+        for i in 0..STRIP {
+            acc[i] += weight * math::clamp01(power(x[i], c).0);
+        }
+    }
+
+    #[inline(always)]
+    fn add_gradients(
+        &c: &f32,
+        strips: &Strips<'_>,
+        channel: usize,
+        g: &Strip,
+        value: &mut Strip,
+        slope: &mut Strip,
+    ) {
+        let x = &strips.x[channel];
+        for i in 0..STRIP {
+            let (y, log) = power(x[i], c);
+            value[i] += g[i] * math::clamp01(y);
+            slope[i] += math::passed(y, g[i] * y * (log * std::f32::consts::LN_2));
+        }
     }
 }
 
@@ -63,9 +84,5 @@ impl Op for Gamma {
             (y, true) => (factor * x.powf(factor - 1.0), y * x.ln()),
             (_, false) => (0.0, 0.0),
         })
-    }
-
-    fn fused(&self) -> Fused {
-        Fused::Sweep(Sweep::Gamma)
     }
 }

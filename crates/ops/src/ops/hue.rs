@@ -2,9 +2,11 @@
 
 use std::f32::consts::TAU;
 
-use super::{Fused, Op, Sweep};
+use dyntta_simd::math;
+
+use super::Op;
 use crate::hsv::{self, Hsv};
-use crate::simd::{self, STRIP, Strip};
+use crate::sweep::{Needs, PerPixel, STRIP, Seen, Strip, Strips, Swept};
 use crate::{Magnitude, Mapping, View};
 
 /// Turns the hue.
@@ -25,7 +27,7 @@ fn depth(z: f32, c: usize) -> (f32, f32) {
     let (rising, falling) = (k, 4.0 - k);
     let least = if rising < falling { rising } else { falling };
     let sign = if rising < falling { 1.0 } else { -1.0 };
-    (simd::clamp01(least), simd::passed(least, sign))
+    (math::clamp01(least), math::passed(least, sign))
 }
 
 /// The turned hue in sectors, `0 <= z < 6`.
@@ -36,36 +38,42 @@ fn turned(z: f32, f: f32) -> f32 {
     if z >= 6.0 { z - 6.0 } else { z }
 }
 
-/// Strip kernel: `acc += weight * hue(x)`.
-#[inline(always)]
-pub(crate) fn strip_forward(hsv: &hsv::Strips, f: f32, weight: f32, acc: &mut [Strip; 3]) {
-    let f = f * SECTORS;
-    for i in 0..STRIP {
-        let z = turned(hsv.z[i], f);
-        let chroma = hsv.v[i] * hsv.s[i];
-        for c in 0..3 {
-            acc[c][i] += weight * (hsv.v[i] - chroma * depth(z, c).0);
-        }
+impl Swept for Hue {
+    const NEEDS: Needs = Needs { hsv: true, ..Needs::NOTHING };
+    /// The factor.
+    type Prepared = f32;
+
+    fn prepare(_: &Seen<'_>, factor: f32) -> f32 {
+        factor
     }
 }
 
-/// Strip kernel: `value += g * hue(x)`, `slope += g * d hue(x) / df`.
-#[inline(always)]
-pub(crate) fn strip_backward(
-    hsv: &hsv::Strips,
-    g: &[Strip; 3],
-    f: f32,
-    value: &mut Strip,
-    slope: &mut Strip,
-) {
-    let f = f * SECTORS;
-    for i in 0..STRIP {
-        let z = turned(hsv.z[i], f);
-        let chroma = hsv.v[i] * hsv.s[i];
-        let (d0, d1, d2) = (depth(z, 0), depth(z, 1), depth(z, 2));
-        value[i] += (g[0][i] + g[1][i] + g[2][i]) * hsv.v[i]
-            - chroma * (g[0][i] * d0.0 + g[1][i] * d1.0 + g[2][i] * d2.0);
-        slope[i] -= chroma * SECTORS * (g[0][i] * d0.1 + g[1][i] * d1.1 + g[2][i] * d2.1);
+impl PerPixel for Hue {
+    #[inline(always)]
+    fn add(&f: &f32, strips: &Strips<'_>, weight: f32, acc: &mut [Strip; 3]) {
+        let Some(hsv) = &strips.hsv else { return };
+        let f = f * SECTORS;
+        for i in 0..STRIP {
+            let z = turned(hsv.z[i], f);
+            let chroma = hsv.v[i] * hsv.s[i];
+            for c in 0..3 {
+                acc[c][i] += weight * (hsv.v[i] - chroma * depth(z, c).0);
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn add_gradients(&f: &f32, strips: &Strips<'_>, g: &[Strip; 3], value: &mut Strip, slope: &mut Strip) {
+        let Some(hsv) = &strips.hsv else { return };
+        let f = f * SECTORS;
+        for i in 0..STRIP {
+            let z = turned(hsv.z[i], f);
+            let chroma = hsv.v[i] * hsv.s[i];
+            let (d0, d1, d2) = (depth(z, 0), depth(z, 1), depth(z, 2));
+            value[i] += (g[0][i] + g[1][i] + g[2][i]) * hsv.v[i]
+                - chroma * (g[0][i] * d0.0 + g[1][i] * d1.0 + g[2][i] * d2.0);
+            slope[i] -= chroma * SECTORS * (g[0][i] * d0.1 + g[1][i] * d1.1 + g[2][i] * d2.1);
+        }
     }
 }
 
@@ -117,9 +125,5 @@ impl Op for Hue {
             }
         }
         sum as f32
-    }
-
-    fn fused(&self) -> Fused {
-        Fused::Sweep(Sweep::Hue)
     }
 }

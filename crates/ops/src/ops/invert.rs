@@ -3,9 +3,9 @@
 //! The published implementation takes the largest value of the batch; here an image's result never depends on its
 //! neighbours.
 
-use super::{Fused, Op, Sweep, pointwise_forward};
+use super::{Op, pointwise_forward};
 use crate::View;
-use crate::simd::{STRIP, Strip};
+use crate::sweep::{Folded, Needs, STRIP, Seen, Shares, Strip, Strips, Swept};
 
 /// Takes every value from the largest.
 #[derive(Clone, Copy, Debug)]
@@ -16,11 +16,27 @@ pub(crate) fn largest(image: View<'_>) -> f32 {
     image.data().iter().copied().fold(f32::NEG_INFINITY, f32::max)
 }
 
-/// Strip kernel: `value += g * invert(x)`. (Forward is linear in x and has no kernel of its own.)
-#[inline(always)]
-pub(crate) fn strip_backward(x: &Strip, g: &Strip, max: f32, value: &mut Strip) {
-    for i in 0..STRIP {
-        value[i] += g[i] * (max - x[i]);
+impl Swept for Invert {
+    const NEEDS: Needs = Needs { extremes: true, ..Needs::NOTHING };
+    /// The largest value of the image.
+    type Prepared = f32;
+
+    fn prepare(seen: &Seen<'_>, _: f32) -> f32 {
+        seen.largest()
+    }
+}
+
+impl Folded for Invert {
+    fn fold(max: &f32, weight: f32, shares: &mut Shares) {
+        shares.constant += weight * max;
+        shares.linear = shares.linear.map(|share| share - weight);
+    }
+
+    #[inline(always)]
+    fn add_gradients(&max: &f32, strips: &Strips<'_>, c: usize, g: &Strip, value: &mut Strip) {
+        for i in 0..STRIP {
+            value[i] += g[i] * (max - strips.x[c][i]);
+        }
     }
 }
 
@@ -56,10 +72,6 @@ impl Op for Invert {
             }
         }
         0.0
-    }
-
-    fn fused(&self) -> Fused {
-        Fused::Sweep(Sweep::Invert)
     }
 }
 

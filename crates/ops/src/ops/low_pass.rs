@@ -2,7 +2,7 @@
 //!
 //! See [`crate::spectral`] for the radius of a frequency. Not clamped; linear and its own adjoint.
 
-use super::{Fused, Op};
+use super::{Keeps, Op, Opposite, RadialFilter};
 use crate::View;
 use crate::spectral::{self, Radius};
 
@@ -13,12 +13,10 @@ pub struct LowPass {
     radius: Radius,
 }
 
-impl LowPass {
-    /// The part of the name before the radius.
-    pub const FAMILY: &'static str = "low_pass";
+impl RadialFilter for LowPass {
+    const FAMILY: &'static str = "low_pass";
 
-    /// The filter of `radius`.
-    pub fn new(radius: Radius) -> Self {
+    fn new(radius: Radius) -> Self {
         Self { name: format!("{}_{radius}", Self::FAMILY), radius }
     }
 }
@@ -55,7 +53,11 @@ impl Op for LowPass {
         0.0
     }
 
-    fn fused(&self) -> Fused {
-        Fused::LowPass(self.radius.value())
+    fn keeps(&self) -> Option<Keeps> {
+        Some(Keeps::UpTo(self.radius))
+    }
+
+    fn opposite(&self) -> Opposite {
+        Opposite::Band(self.radius)
     }
 }

@@ -3,7 +3,8 @@
 //! Output pixel (X, Y) samples at `u = cos a (X - cx) - sin a (Y - cy) + cx`, `v = sin a (X - cx) + cos a (Y - cy) + cy`
 //! with `cx = (W - 1) / 2`, `cy = (H - 1) / 2`; bilinear, a neighbour outside the image counts 0.
 
-use super::{Fused, Op, Sweep};
+use super::Op;
+use crate::sweep::{Needs, PerPixel, Seen, Strip, Strips, Swept};
 use crate::warp::{self, Affine, Motion};
 use crate::{Magnitude, Mapping, View};
 
@@ -24,11 +25,39 @@ fn motion(image: View<'_>, degrees: f32) -> impl Fn(usize, usize) -> Motion {
     }
 }
 
-/// The sampling places as a map, for the fused path.
-pub(crate) fn affine(h: usize, w: usize, degrees: f32) -> Affine {
-    let (sin, cos) = f64::from(degrees).to_radians().sin_cos();
-    let radian = std::f64::consts::PI / 180.0;
-    Affine::new(h, w, [cos, -sin, sin, cos], [-sin * radian, -cos * radian, cos * radian, -sin * radian])
+impl Swept for Rotate {
+    const NEEDS: Needs = Needs { places: true, ..Needs::NOTHING };
+    /// The sampling places as a map.
+    type Prepared = Affine;
+
+    fn prepare(seen: &Seen<'_>, degrees: f32) -> Affine {
+        let (sin, cos) = f64::from(degrees).to_radians().sin_cos();
+        let radian = std::f64::consts::PI / 180.0;
+        Affine::new(
+            seen.h,
+            seen.w,
+            [cos, -sin, sin, cos],
+            [-sin * radian, -cos * radian, cos * radian, -sin * radian],
+        )
+    }
+}
+
+impl PerPixel for Rotate {
+    #[inline(always)]
+    fn add(own: &Affine, strips: &Strips<'_>, weight: f32, acc: &mut [Strip; 3]) {
+        own.strip_forward(&strips.seen.planes, &strips.xs, &strips.ys, weight, acc);
+    }
+
+    #[inline(always)]
+    fn add_gradients(
+        own: &Affine,
+        strips: &Strips<'_>,
+        g: &[Strip; 3],
+        value: &mut Strip,
+        slope: &mut Strip,
+    ) {
+        own.strip_backward(&strips.seen.planes, &strips.xs, &strips.ys, g, value, slope);
+    }
 }
 
 impl Op for Rotate {
@@ -58,10 +87,6 @@ impl Op for Rotate {
 
     fn backward(&self, image: View<'_>, factor: f32, g: &[f32], grad_image: Option<&mut [f32]>) -> f32 {
         warp::backward(image, g, grad_image, motion(image, factor))
-    }
-
-    fn fused(&self) -> Fused {
-        Fused::Sweep(Sweep::Rotate)
     }
 }
 

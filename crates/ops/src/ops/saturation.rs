@@ -1,8 +1,10 @@
 //! `saturation`: `S' = clamp(f S, 0, 1)` in HSV.
 
-use super::{Fused, Op, Sweep, clamp01};
+use dyntta_simd::math;
+
+use super::{Op, clamp01};
 use crate::hsv::{self, Hsv};
-use crate::simd::{self, STRIP, Strip};
+use crate::sweep::{Needs, PerPixel, STRIP, Seen, Strip, Strips, Swept};
 use crate::{Magnitude, Mapping, View};
 
 /// Multiplies the saturation.
@@ -17,36 +19,43 @@ pub struct Saturation;
 fn attraction(hsv: &hsv::Strips, i: usize, f: f32) -> (f32, f32) {
     let s = f * hsv.s[i];
     let u = hsv.v[i] * hsv.over_v[i];
-    (if s < 1.0 { f * u } else { hsv.v[i] * hsv.over_d[i] }, simd::passed(s, u))
+    (if s < 1.0 { f * u } else { hsv.v[i] * hsv.over_d[i] }, math::passed(s, u))
 }
 
-/// Strip kernel: `acc += weight * saturation(x)`.
-#[inline(always)]
-pub(crate) fn strip_forward(x: &[Strip; 3], hsv: &hsv::Strips, f: f32, weight: f32, acc: &mut [Strip; 3]) {
-    for i in 0..STRIP {
-        let (a, _) = attraction(hsv, i, f);
-        for c in 0..3 {
-            acc[c][i] += weight * (hsv.v[i] - a * (hsv.v[i] - x[c][i]));
-        }
+impl Swept for Saturation {
+    const NEEDS: Needs = Needs { hsv: true, ..Needs::NOTHING };
+    /// The factor.
+    type Prepared = f32;
+
+    fn prepare(_: &Seen<'_>, factor: f32) -> f32 {
+        factor
     }
 }
 
-/// Strip kernel: `value += g * saturation(x)`, `slope += g * d saturation(x) / df`.
-#[inline(always)]
-pub(crate) fn strip_backward(
-    x: &[Strip; 3],
-    hsv: &hsv::Strips,
-    g: &[Strip; 3],
-    f: f32,
-    value: &mut Strip,
-    slope: &mut Strip,
-) {
-    for i in 0..STRIP {
-        let (a, by_f) = attraction(hsv, i, f);
-        let below = [hsv.v[i] - x[0][i], hsv.v[i] - x[1][i], hsv.v[i] - x[2][i]];
-        let sum = g[0][i] * below[0] + g[1][i] * below[1] + g[2][i] * below[2];
-        value[i] += (g[0][i] + g[1][i] + g[2][i]) * hsv.v[i] - a * sum;
-        slope[i] -= by_f * sum;
+impl PerPixel for Saturation {
+    #[inline(always)]
+    fn add(&f: &f32, strips: &Strips<'_>, weight: f32, acc: &mut [Strip; 3]) {
+        let Some(hsv) = &strips.hsv else { return };
+        let x = &strips.x;
+        for i in 0..STRIP {
+            let (a, _) = attraction(hsv, i, f);
+            for c in 0..3 {
+                acc[c][i] += weight * (hsv.v[i] - a * (hsv.v[i] - x[c][i]));
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn add_gradients(&f: &f32, strips: &Strips<'_>, g: &[Strip; 3], value: &mut Strip, slope: &mut Strip) {
+        let Some(hsv) = &strips.hsv else { return };
+        let x = &strips.x;
+        for i in 0..STRIP {
+            let (a, by_f) = attraction(hsv, i, f);
+            let below = [hsv.v[i] - x[0][i], hsv.v[i] - x[1][i], hsv.v[i] - x[2][i]];
+            let sum = g[0][i] * below[0] + g[1][i] * below[1] + g[2][i] * below[2];
+            value[i] += (g[0][i] + g[1][i] + g[2][i]) * hsv.v[i] - a * sum;
+            slope[i] -= by_f * sum;
+        }
     }
 }
 
@@ -103,9 +112,5 @@ impl Op for Saturation {
             }
         }
         sum as f32
-    }
-
-    fn fused(&self) -> Fused {
-        Fused::Sweep(Sweep::Saturation)
     }
 }

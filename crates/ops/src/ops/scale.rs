@@ -3,7 +3,8 @@
 //! Output pixel (X, Y) samples at `u = (X - cx) / k + cx`, `v = (Y - cy) / k + cy` with `cx = (W - 1) / 2`,
 //! `cy = (H - 1) / 2`; bilinear, a neighbour outside the image counts 0.
 
-use super::{Fused, Op, Sweep};
+use super::Op;
+use crate::sweep::{Needs, PerPixel, Seen, Strip, Strips, Swept};
 use crate::warp::{self, Affine, Motion};
 use crate::{Magnitude, Mapping, View};
 
@@ -22,10 +23,33 @@ fn motion(image: View<'_>, k: f32) -> impl Fn(usize, usize) -> Motion {
     }
 }
 
-/// The sampling places as a map, for the fused path.
-pub(crate) fn affine(h: usize, w: usize, k: f32) -> Affine {
-    let k = f64::from(k);
-    Affine::new(h, w, [1.0 / k, 0.0, 0.0, 1.0 / k], [-1.0 / (k * k), 0.0, 0.0, -1.0 / (k * k)])
+impl Swept for Scale {
+    const NEEDS: Needs = Needs { places: true, ..Needs::NOTHING };
+    /// The sampling places as a map.
+    type Prepared = Affine;
+
+    fn prepare(seen: &Seen<'_>, k: f32) -> Affine {
+        let k = f64::from(k);
+        Affine::new(seen.h, seen.w, [1.0 / k, 0.0, 0.0, 1.0 / k], [-1.0 / (k * k), 0.0, 0.0, -1.0 / (k * k)])
+    }
+}
+
+impl PerPixel for Scale {
+    #[inline(always)]
+    fn add(own: &Affine, strips: &Strips<'_>, weight: f32, acc: &mut [Strip; 3]) {
+        own.strip_forward(&strips.seen.planes, &strips.xs, &strips.ys, weight, acc);
+    }
+
+    #[inline(always)]
+    fn add_gradients(
+        own: &Affine,
+        strips: &Strips<'_>,
+        g: &[Strip; 3],
+        value: &mut Strip,
+        slope: &mut Strip,
+    ) {
+        own.strip_backward(&strips.seen.planes, &strips.xs, &strips.ys, g, value, slope);
+    }
 }
 
 impl Op for Scale {
@@ -55,9 +79,5 @@ impl Op for Scale {
 
     fn backward(&self, image: View<'_>, factor: f32, g: &[f32], grad_image: Option<&mut [f32]>) -> f32 {
         warp::backward(image, g, grad_image, motion(image, factor))
-    }
-
-    fn fused(&self) -> Fused {
-        Fused::Sweep(Sweep::Scale)
     }
 }

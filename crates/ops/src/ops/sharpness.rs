@@ -3,8 +3,10 @@
 //! `B = clamp(K * x, 0, 1)` with `K = [1 1 1; 1 5 1; 1 1 1] / 13` inside, `B = x` on the border of one pixel;
 //! `out = B + f (x - B)`, clamped to `0..=1` where f is outside `(0, 1)`.
 
-use super::{Fused, Op, Sweep, clamp01};
-use crate::simd::{self, STRIP, Strip};
+use dyntta_simd::math;
+
+use super::{Op, clamp01};
+use crate::sweep::{Needs, PerPlane, STRIP, Seen, Strip, Strips, Swept};
 use crate::{Magnitude, Mapping, View};
 
 /// Blends with a smoothed copy, or away from it.
@@ -40,17 +42,11 @@ fn spread(smoothed: &[f32], h: usize, w: usize, y: usize, x: usize) -> f32 {
     sum as f32
 }
 
-/// Strip kernel: the smoothed values B of the strip of `n` pixels from `start` on; `inner` is 1 where all eight
-/// neighbours exist and 0 on the border.
+/// The smoothed values B of channel `c` of a strip.
 #[inline(always)]
-pub(crate) fn strip_smooth(
-    plane: &[f32],
-    w: usize,
-    start: usize,
-    n: usize,
-    x: &Strip,
-    inner: &Strip,
-) -> Strip {
+fn strip_smooth(strips: &Strips<'_>, c: usize) -> Strip {
+    let Strips { seen, start, n, x, inner, .. } = strips;
+    let (plane, w, start, n, x) = (seen.planes[c], seen.w, *start, *n, &x[c]);
     let mut b = *x;
     if n == STRIP && start > w && start + STRIP + w < plane.len() {
         let row = |p: usize| -> [&Strip; 3] {
@@ -68,37 +64,56 @@ pub(crate) fn strip_smooth(
                 + SIDE * below[0][i]
                 + SIDE * below[1][i]
                 + SIDE * below[2][i];
-            b[i] = if inner[i] > 0.0 { simd::clamp01(sum) } else { x[i] };
+            b[i] = if inner[i] > 0.0 { math::clamp01(sum) } else { x[i] };
         }
     } else {
         for i in 0..n {
             if inner[i] > 0.0 {
-                b[i] = simd::clamp01(smooth(plane, w, (start + i) / w, (start + i) % w));
+                b[i] = math::clamp01(smooth(plane, w, (start + i) / w, (start + i) % w));
             }
         }
     }
     b
 }
 
-/// Strip kernel: `acc += weight * sharpness(x)`.
-#[inline(always)]
-pub(crate) fn strip_forward(x: &Strip, b: &Strip, f: f32, weight: f32, acc: &mut Strip) {
-    let free = f > 0.0 && f < 1.0;
-    for i in 0..STRIP {
-        let y = b[i] + f * (x[i] - b[i]);
-        acc[i] += weight * if free { y } else { simd::clamp01(y) };
+impl Swept for Sharpness {
+    const NEEDS: Needs = Needs { places: true, ..Needs::NOTHING };
+    /// The factor.
+    type Prepared = f32;
+
+    fn prepare(_: &Seen<'_>, factor: f32) -> f32 {
+        factor
     }
 }
 
-/// Strip kernel: `value += g * sharpness(x)`, `slope += g * d sharpness(x) / df`.
-#[inline(always)]
-pub(crate) fn strip_backward(x: &Strip, b: &Strip, g: &Strip, f: f32, value: &mut Strip, slope: &mut Strip) {
-    let free = f > 0.0 && f < 1.0;
-    for i in 0..STRIP {
-        let by_f = x[i] - b[i];
-        let y = b[i] + f * by_f;
-        value[i] += g[i] * if free { y } else { simd::clamp01(y) };
-        slope[i] += if free { g[i] * by_f } else { simd::passed(y, g[i] * by_f) };
+impl PerPlane for Sharpness {
+    #[inline(always)]
+    fn add(&f: &f32, strips: &Strips<'_>, c: usize, weight: f32, acc: &mut Strip) {
+        let (x, b) = (&strips.x[c], strip_smooth(strips, c));
+        let free = f > 0.0 && f < 1.0;
+        for i in 0..STRIP {
+            let y = b[i] + f * (x[i] - b[i]);
+            acc[i] += weight * if free { y } else { math::clamp01(y) };
+        }
+    }
+
+    #[inline(always)]
+    fn add_gradients(
+        &f: &f32,
+        strips: &Strips<'_>,
+        c: usize,
+        g: &Strip,
+        value: &mut Strip,
+        slope: &mut Strip,
+    ) {
+        let (x, b) = (&strips.x[c], strip_smooth(strips, c));
+        let free = f > 0.0 && f < 1.0;
+        for i in 0..STRIP {
+            let by_f = x[i] - b[i];
+            let y = b[i] + f * by_f;
+            value[i] += g[i] * if free { y } else { math::clamp01(y) };
+            slope[i] += if free { g[i] * by_f } else { math::passed(y, g[i] * by_f) };
+        }
     }
 }
 
@@ -165,9 +180,5 @@ impl Op for Sharpness {
             }
         }
         sum as f32
-    }
-
-    fn fused(&self) -> Fused {
-        Fused::Sweep(Sweep::Sharpness)
     }
 }

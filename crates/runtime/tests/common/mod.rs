@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use dyntta_image::Stream;
+use dyntta_kernels::Conv2d;
 use dyntta_kernels::act::Activation;
 use dyntta_kernels::gate::Gate;
 use dyntta_kernels::pool::{AvgPool, MaxPool};
 use dyntta_kernels::upsample::Upsample;
-use dyntta_kernels::{Conv2d, naive};
 use dyntta_ops::{Bank, Shape, blend};
+use dyntta_oracle as naive;
 use safetensors::tensor::{Dtype, TensorView};
 
 /// Shape and values by key.

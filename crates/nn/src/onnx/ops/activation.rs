@@ -7,7 +7,8 @@ use rayon::prelude::*;
 
 use super::{Context, Inputs, Op, boxed, float, ints};
 use crate::onnx::ir::Node;
-use crate::onnx::value::{Float, Ints, RANK, Value};
+use super::trigonometry::Angle;
+use crate::onnx::value::{Float, Ints, RANK, Value, broadcast};
 use crate::ops;
 use crate::ops::function::{Context as Pass, Function, Gradient, Keeps, Output, View, apply, is_native};
 use crate::ops::memory::Buffer;
@@ -16,6 +17,14 @@ pub const OPS: &[(&str, super::Build)] = &[
     ("Relu", |_| pointwise(Unary::LeakyRelu(0.0))),
     ("LeakyRelu", |n| pointwise(Unary::LeakyRelu(n.attributes.float("alpha").unwrap_or(0.01)))),
     ("ThresholdedRelu", |n| pointwise(Unary::ThresholdedRelu(n.attributes.float("alpha").unwrap_or(1.0)))),
+    ("Celu", |n| match n.attributes.float("alpha").unwrap_or(1.0) {
+        0.0 => Err("alpha = 0".into()),
+        alpha => pointwise(Unary::Celu(alpha)),
+    }),
+    ("Shrink", |n| {
+        let float = |name: &str, default: f32| n.attributes.float(name).unwrap_or(default);
+        pointwise(Unary::Shrink { from: float("lambd", 0.5), bias: float("bias", 0.0) })
+    }),
     ("Elu", |n| pointwise(Unary::Elu { alpha: n.attributes.float("alpha").unwrap_or(1.0), gamma: 1.0 })),
     ("Selu", |n| {
         pointwise(Unary::Elu {
@@ -41,7 +50,9 @@ pub const OPS: &[(&str, super::Build)] = &[
     ("Abs", |_| pointwise(Unary::Abs)),
     ("Floor", |_| pointwise(Unary::Floor)),
     ("Ceil", |_| pointwise(Unary::Ceil)),
-    ("Clip", |_| boxed(Clip)),
+    ("Round", |_| pointwise(Unary::Round)),
+    ("Sign", |_| pointwise(Unary::Sign)),
+    ("Clip", clip),
     ("PRelu", |_| boxed(PRelu)),
 ];
 
@@ -58,6 +69,15 @@ pub enum Unary {
         alpha: f32,
         /// γ, which SELU has beside α.
         gamma: f32,
+    },
+    /// `x` where positive, else `α (e^(x/α) − 1)`.
+    Celu(f32),
+    /// `x` beyond ±`from`, moved towards 0 by `bias`; 0 between.
+    Shrink {
+        /// λ.
+        from: f32,
+        /// How far it is moved.
+        bias: f32,
     },
     /// `1/(1 + e^−x)`.
     Sigmoid,
@@ -102,6 +122,16 @@ pub enum Unary {
     Floor,
     /// Smallest integer not below; no gradient.
     Ceil,
+    /// Nearest integer, of two the even one; no gradient.
+    Round,
+    /// −1, 0 or 1; no gradient.
+    Sign,
+    /// `x` to this power.
+    Power(f32),
+    /// Square root whose slope at 0 is taken as 0: that of a norm, as PyTorch has it.
+    Root,
+    /// A circular or hyperbolic function.
+    Of(Angle),
     /// Within these bounds; the gradient is 0 on them and beyond.
     Clip {
         /// The lower bound.
@@ -158,6 +188,16 @@ impl Unary {
                 }
             }
             Self::Elu { alpha, gamma } => gamma * if x > 0.0 { x } else { alpha * x.exp_m1() },
+            Self::Celu(alpha) => x.max(0.0) + (alpha * (x / alpha).exp_m1()).min(0.0),
+            Self::Shrink { from, bias } => {
+                if x < -from {
+                    x + bias
+                } else if x > from {
+                    x - bias
+                } else {
+                    0.0
+                }
+            }
             Self::Sigmoid => sigmoid(x),
             Self::HardSigmoid { alpha, beta } => (alpha * x + beta).clamp(0.0, 1.0),
             Self::HardSwish => x * (x / 6.0 + 0.5).clamp(0.0, 1.0),
@@ -177,6 +217,12 @@ impl Unary {
             Self::Abs => x.abs(),
             Self::Floor => x.floor(),
             Self::Ceil => x.ceil(),
+            Self::Round => x.round_ties_even(),
+            Self::Sign if x == 0.0 => 0.0,
+            Self::Sign => x.signum(),
+            Self::Power(e) => x.powf(e),
+            Self::Root => x.sqrt(),
+            Self::Of(f) => f.value(x),
             Self::Clip { min, max } => x.max(min).min(max),
         }
     }
@@ -249,7 +295,20 @@ impl Unary {
                     x.signum()
                 }
             }
-            Self::Floor | Self::Ceil => 0.0,
+            Self::Floor | Self::Ceil | Self::Round | Self::Sign => 0.0,
+            Self::Celu(alpha) => {
+                if x > 0.0 {
+                    1.0
+                } else {
+                    (x / alpha).exp()
+                }
+            }
+            Self::Shrink { from, .. } => inside(x < -from || x > from),
+            Self::Power(0.0) => 0.0,
+            Self::Power(e) => e * x.powf(e - 1.0),
+            Self::Root if x <= 0.0 => 0.0,
+            Self::Root => 0.5 / x.sqrt(),
+            Self::Of(f) => f.slope(x),
             Self::Clip { min, max } => inside(x > min && x < max),
         }
     }
@@ -280,6 +339,16 @@ impl Unary {
                 let below = x.clone().clamp_max(0.0).exp().sub_scalar(1.0).mul_scalar(alpha);
                 where_positive(x.clone(), x, below).mul_scalar(gamma)
             }
+            Self::Celu(alpha) => {
+                let below = x.clone().clamp_max(0.0).div_scalar(alpha).exp().sub_scalar(1.0).mul_scalar(alpha);
+                where_positive(x.clone(), x, below)
+            }
+            Self::Shrink { from, bias } => {
+                let (low, high) = (x.clone().lower_elem(-from), x.clone().greater_elem(from));
+                let nothing = x.clone().mul_scalar(0.0);
+                let upper = nothing.mask_where(high, x.clone().sub_scalar(bias));
+                upper.mask_where(low, x.add_scalar(bias))
+            }
             Self::Sigmoid => activation::sigmoid(x),
             Self::HardSigmoid { alpha, beta } => x.mul_scalar(alpha).add_scalar(beta).clamp(0.0, 1.0),
             Self::HardSwish => x.clone() * Self::HardSigmoid { alpha: 1.0 / 6.0, beta: 0.5 }.plain(x),
@@ -306,6 +375,18 @@ impl Unary {
             Self::Abs => x.abs(),
             Self::Floor => x.floor(),
             Self::Ceil => x.ceil(),
+            Self::Round => x.round(),
+            Self::Sign => x.sign(),
+            Self::Power(e) if e.is_finite() => x.powf_scalar(e),
+            Self::Power(e) => {
+                let exponent = Tensor::full(x.dims(), e, &x.device().without_autodiff());
+                x.powf(exponent)
+            }
+            Self::Root => {
+                let zero = x.clone().lower_equal_elem(0.0);
+                x.mask_fill(zero.clone(), 1.0).sqrt().mask_fill(zero, 0.0)
+            }
+            Self::Of(f) => f.plain(x),
             Self::Clip { min, max } => x.clamp(min, max),
         }
     }
@@ -376,18 +457,22 @@ impl Op for Unary {
     fn run(&self, mut inputs: Inputs, _: &Context<'_>) -> Result<Vec<Value>, String> {
         match (self, inputs.value(0)?) {
             (_, Value::Float(x)) => float(x.map(|x| self.apply(x))),
-            (Self::Neg, Value::Int(x)) => integers(x, i64::wrapping_neg),
-            (Self::Abs, Value::Int(x)) => integers(x, i64::wrapping_abs),
+            (Self::Neg, Value::Int(x)) => integers(x, i128::wrapping_neg),
+            (Self::Abs, Value::Int(x)) => integers(x, i128::wrapping_abs),
+            (Self::Sign, Value::Int(x)) => integers(x, i128::signum),
+            (Self::LeakyRelu(0.0), Value::Int(x)) => integers(x, |v| v.max(0)),
+            (Self::Floor | Self::Ceil | Self::Round, Value::Int(x)) => ints(x),
             (_, Value::Int(_)) => Err("integers, where floats are supported".into()),
         }
     }
 }
 
-fn integers(x: Ints, f: impl Fn(i64) -> i64) -> Result<Vec<Value>, String> {
-    ints(Ints { shape: x.shape, data: x.data.into_iter().map(f).collect() })
+fn integers(x: Ints, f: impl Fn(i128) -> i128) -> Result<Vec<Value>, String> {
+    ints(Ints::wrapped(x.kind, x.shape.clone(), x.wide().map(f)))
 }
 
-fn pointwise(unary: Unary) -> Result<Box<dyn Op>, String> {
+/// A function of single elements as an operator.
+pub fn pointwise(unary: Unary) -> Result<Box<dyn Op>, String> {
     boxed(unary)
 }
 
@@ -404,21 +489,38 @@ fn gelu(node: &Node) -> Result<Box<dyn Op>, String> {
     }
 }
 
-/// `Clip`, whose bounds are inputs.
+/// `Clip`, whose bounds are inputs; up to operator set 10, attributes.
 #[derive(Debug)]
-struct Clip;
+struct Clip {
+    min: Option<f32>,
+    max: Option<f32>,
+}
+
+fn clip(node: &Node) -> Result<Box<dyn Op>, String> {
+    let bound = |name: &str| node.attributes.float(name).filter(|_| node.opset < 11);
+    boxed(Clip { min: bound("min"), max: bound("max") })
+}
 
 impl Op for Clip {
     fn run(&self, mut inputs: Inputs, _: &Context<'_>) -> Result<Vec<Value>, String> {
-        let min = inputs.optional_scalar(1)?;
-        let max = inputs.optional_scalar(2)?;
         match inputs.value(0)? {
             Value::Float(x) => {
-                let clip = Unary::Clip { min: min.unwrap_or(f32::MIN), max: max.unwrap_or(f32::MAX) };
-                float(x.map(|x| clip.apply(x)))
+                let min = inputs.optional_scalar(1)?.or(self.min).unwrap_or(f32::MIN);
+                let max = inputs.optional_scalar(2)?.or(self.max).unwrap_or(f32::MAX);
+                if min.is_nan() || max.is_nan() {
+                    return Err(format!("the bounds {min} and {max}"));
+                }
+                float(x.map(|x| Unary::Clip { min, max }.apply(x)))
             }
             Value::Int(x) => {
-                let (min, max) = (min.map_or(i64::MIN, |v| v as i64), max.map_or(i64::MAX, |v| v as i64));
+                let mut bound = |i: usize| -> Result<Option<i128>, String> {
+                    match inputs.optional_ints(i)? {
+                        None => Ok(None),
+                        Some(b) if b.data.len() == 1 => Ok(b.wide().next()),
+                        Some(b) => Err(format!("input {i} has the shape {:?}, not one number", b.shape)),
+                    }
+                };
+                let (min, max) = (bound(1)?.unwrap_or(i128::MIN), bound(2)?.unwrap_or(i128::MAX));
                 integers(x, |v| v.max(min).min(max))
             }
         }
@@ -432,6 +534,9 @@ struct PRelu;
 impl Op for PRelu {
     fn run(&self, mut inputs: Inputs, _: &Context<'_>) -> Result<Vec<Value>, String> {
         let (x, slope) = (inputs.float(0)?, inputs.float(1)?);
+        if broadcast(&x.shape(), &slope.shape())? != x.shape() {
+            return Err(format!("a slope of shape {:?} for a tensor of {:?}", slope.shape(), x.shape()));
+        }
         let positive = x.clone().map(|x| Unary::LeakyRelu(0.0).apply(x));
         let negative = x.map(|x| Unary::Clip { min: f32::MIN, max: 0.0 }.apply(x));
         let scaled = Float::zip(negative, slope, |x, slope| x * slope)?;
@@ -445,7 +550,7 @@ mod tests {
 
     use super::*;
 
-    const ALL: [Unary; 25] = [
+    const ALL: [Unary; 44] = [
         Unary::LeakyRelu(0.0),
         Unary::LeakyRelu(0.1),
         Unary::LeakyRelu(-0.5),
@@ -471,14 +576,40 @@ mod tests {
         Unary::Floor,
         Unary::Ceil,
         Unary::Clip { min: -1.0, max: 2.0 },
+        Unary::Celu(0.7),
+        Unary::Shrink { from: 0.6, bias: 0.2 },
+        Unary::Round,
+        Unary::Sign,
+        Unary::Power(1.7),
+        Unary::Power(-0.5),
+        Unary::Power(0.0),
+        Unary::Root,
+        Unary::Of(Angle::Sin),
+        Unary::Of(Angle::Cos),
+        Unary::Of(Angle::Tan),
+        Unary::Of(Angle::Asin),
+        Unary::Of(Angle::Acos),
+        Unary::Of(Angle::Atan),
+        Unary::Of(Angle::Sinh),
+        Unary::Of(Angle::Cosh),
+        Unary::Of(Angle::Asinh),
+        Unary::Of(Angle::Acosh),
+        Unary::Of(Angle::Atanh),
     ];
 
     #[test]
     fn one_pass_is_the_composition_with_its_gradient() {
         for f in ALL {
             // Roots and logarithms take positive numbers; no point falls on a kink.
-            let positive = matches!(f, Unary::Log | Unary::Sqrt | Unary::Reciprocal);
-            let at = |i: usize| (i as f32 - if positive { -1.0 } else { 300.0 }) * 0.0201 + 0.0031;
+            let positive =
+                matches!(f, Unary::Log | Unary::Sqrt | Unary::Reciprocal | Unary::Power(_) | Unary::Root);
+            let at = |i: usize| match f {
+                // Within −1 and 1; above 1; between poles.
+                Unary::Of(Angle::Asin | Angle::Acos | Angle::Atanh) => (i as f32 - 299.6) * 0.0033,
+                Unary::Of(Angle::Acosh) => 1.01 + i as f32 * 0.01,
+                Unary::Of(Angle::Tan) => (i as f32 - 299.6) * 0.0049,
+                _ => (i as f32 - if positive { -1.0 } else { 300.0 }) * 0.0201 + 0.0031,
+            };
             let points: Vec<f32> = (0..600).map(at).collect();
             let device = Device::flex().autodiff();
             let data = TensorData::new(points.clone(), [1, 1, 2, 3, 10, 10]);

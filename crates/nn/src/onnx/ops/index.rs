@@ -2,17 +2,18 @@
 
 use super::{Context, Inputs, Op, boxed, float, ints};
 use crate::onnx::ir::Node;
+use crate::onnx::tensor::DataType;
 use crate::onnx::value::{self, Float, Ints, Value};
-use burn::tensor::Tensor;
 
 pub const OPS: &[(&str, super::Build)] = &[
     ("Concat", |n| boxed(Concat { axis: n.attributes.int("axis").ok_or("no axis")? })),
     ("Split", split),
-    ("Slice", |_| boxed(Slice)),
-    ("Gather", |n| boxed(Gather { axis: n.attributes.int("axis").unwrap_or(0) })),
+    ("Slice", slice),
     ("Tile", |_| boxed(Tile)),
-    ("ScatterND", scatter),
-    ("Pad", pad),
+    ("CumSum", |n| {
+        let flag = |name: &str| n.attributes.int(name).unwrap_or(0) != 0;
+        boxed(CumulativeSum { exclusive: flag("exclusive"), reverse: flag("reverse") })
+    }),
 ];
 
 #[derive(Debug)]
@@ -39,6 +40,9 @@ impl Op for Concat {
         if !shapes.iter().all(|s| fits(s)) {
             return Err(format!("tensors of shapes {shapes:?}"));
         }
+        let mut sum = whole.clone();
+        sum[axis] = shapes.iter().map(|s| s[axis]).sum();
+        context.room(&sum)?;
         let full =
             |s: &[usize]| (0..s.len()).map(|i| if i == axis { s[i] } else { whole[i] }).collect::<Vec<_>>();
         if values.iter().all(|v| matches!(v, Value::Int(_))) {
@@ -74,11 +78,11 @@ fn concat_ints(parts: &[Ints], axis: usize, mut shape: Vec<usize>) -> Ints {
             data.extend_from_slice(&part.data[row * len..(row + 1) * len]);
         }
     }
-    Ints { shape, data }
+    Ints { shape, data, kind: parts.first().map_or(DataType::I64, |p| p.kind) }
 }
 
 /// The part of `x` whose indices along `axis` are these.
-fn take(x: Value, axis: usize, indices: &[usize]) -> Result<Value, String> {
+pub fn take(x: Value, axis: usize, indices: &[usize]) -> Result<Value, String> {
     let consecutive = indices.windows(2).all(|w| w[1] == w[0] + 1);
     Ok(match x {
         Value::Float(_) if indices.is_empty() => return Err("an empty part of a tensor".into()),
@@ -87,15 +91,7 @@ fn take(x: Value, axis: usize, indices: &[usize]) -> Result<Value, String> {
             Value::Float(x.slice(axis, indices[0], indices[0] + indices.len(), 1))
         }
         Value::Float(x) => Value::Float(x.select(axis, indices)),
-        Value::Int(x) => {
-            let mut shape = x.shape.clone();
-            shape[axis] = indices.len();
-            Value::Int(x.pick(shape, |at| {
-                let mut from = at.to_vec();
-                from[axis] = indices[at[axis]];
-                from
-            }))
-        }
+        Value::Int(x) => Value::Int(x.select(axis, indices)),
     })
 }
 
@@ -105,11 +101,19 @@ struct Split {
     axis: i64,
     sizes: Option<Vec<usize>>,
     outputs: usize,
+    /// Whether all have to be equal.
+    even: bool,
 }
 
 fn split(node: &Node) -> Result<Box<dyn Op>, String> {
     let axis = node.attributes.int("axis").unwrap_or(0);
-    boxed(Split { axis, sizes: node.attributes.extents("split")?, outputs: node.outputs.len() })
+    let outputs = node.outputs.len();
+    if outputs == 0 || node.attributes.int("num_outputs").is_some_and(|n| n != outputs as i64) {
+        return Err(format!("num_outputs that are not its {outputs} outputs"));
+    }
+    // A smaller last part came with operator set 18.
+    let even = node.opset < 18;
+    boxed(Split { axis, sizes: node.attributes.extents("split")?, outputs, even })
 }
 
 impl Op for Split {
@@ -118,13 +122,15 @@ impl Op for Split {
         let axis = value::axis(self.axis, x.shape().len())?;
         let extent = x.shape()[axis];
         let given = inputs.optional_ints(1)?.map(|s| s.extents()).transpose()?;
-        let sizes = given.or(self.sizes.clone()).unwrap_or_else(|| {
-            let each = extent.div_ceil(self.outputs.max(1));
+        let given = given.or(self.sizes.clone());
+        let sized = given.is_some();
+        let sizes = given.unwrap_or_else(|| {
+            let each = extent.div_ceil(self.outputs);
             (0..self.outputs).map(|i| extent.saturating_sub(i * each).min(each)).collect()
         });
-        if sizes.iter().try_fold(0usize, |n, &s| n.checked_add(s)) != Some(extent)
-            || sizes.len() < self.outputs
-        {
+        let whole = sizes.iter().try_fold(0usize, |n, &s| n.checked_add(s)) == Some(extent);
+        let uneven = self.even && !sized && !extent.is_multiple_of(self.outputs);
+        if !whole || sizes.len() < self.outputs || uneven {
             return Err(format!("{extent} split into {sizes:?} for {} outputs", self.outputs));
         }
         let mut start = 0;
@@ -137,15 +143,34 @@ impl Op for Split {
     }
 }
 
+/// Where the bounds are attributes, up to operator set 9: starts, ends and axes.
 #[derive(Debug)]
-struct Slice;
+struct Slice {
+    given: Option<[Vec<i64>; 3]>,
+}
+
+fn slice(node: &Node) -> Result<Box<dyn Op>, String> {
+    if node.opset > 9 {
+        return boxed(Slice { given: None });
+    }
+    let list = |name: &str| node.attributes.ints(name).map(<[i64]>::to_vec);
+    let (starts, ends) = (list("starts").ok_or("no starts")?, list("ends").ok_or("no ends")?);
+    let axes = list("axes").unwrap_or_else(|| (0..starts.len() as i64).collect());
+    boxed(Slice { given: Some([starts, ends, axes]) })
+}
 
 impl Op for Slice {
     fn run(&self, mut inputs: Inputs, _: &Context<'_>) -> Result<Vec<Value>, String> {
         let mut x = inputs.value(0)?;
-        let (starts, ends) = (inputs.ints(1)?.data, inputs.ints(2)?.data);
+        let [starts, ends, axes] = match &self.given {
+            Some(given) => given.clone(),
+            None => {
+                let (starts, ends) = (inputs.ints(1)?.data, inputs.ints(2)?.data);
+                let all = (0..starts.len() as i64).collect();
+                [starts, ends, inputs.optional_ints(3)?.map_or(all, |a| a.data)]
+            }
+        };
         let count = starts.len();
-        let axes = inputs.optional_ints(3)?.map_or_else(|| (0..count as i64).collect(), |a| a.data);
         let steps = inputs.optional_ints(4)?.map_or_else(|| vec![1; count], |s| s.data);
         if ends.len() != count || axes.len() != count || steps.len() != count {
             return Err("starts, ends, axes and steps of different numbers".into());
@@ -180,38 +205,17 @@ impl Op for Slice {
 }
 
 #[derive(Debug)]
-struct Gather {
-    axis: i64,
-}
-
-impl Op for Gather {
-    fn run(&self, mut inputs: Inputs, _: &Context<'_>) -> Result<Vec<Value>, String> {
-        let (x, indices) = (inputs.value(0)?, inputs.ints(1)?);
-        let shape = x.shape();
-        let axis = value::axis(self.axis, shape.len())?;
-        let at = indices.data.iter().map(|&i| value::axis(i, shape[axis]));
-        let at = at.collect::<Result<Vec<_>, _>>().map_err(|_| {
-            format!("an index among {:?} beyond the {} of axis {axis}", indices.data, shape[axis])
-        })?;
-        let result = [&shape[..axis], &indices.shape, &shape[axis + 1..]].concat();
-        Ok(vec![match take(x, axis, &at)? {
-            Value::Float(x) => Value::Float(x.reshape(&result)?),
-            Value::Int(x) => Value::Int(Ints { shape: result, ..x }),
-        }])
-    }
-}
-
-#[derive(Debug)]
 struct Tile;
 
 impl Op for Tile {
-    fn run(&self, mut inputs: Inputs, _: &Context<'_>) -> Result<Vec<Value>, String> {
+    fn run(&self, mut inputs: Inputs, context: &Context<'_>) -> Result<Vec<Value>, String> {
         let (mut x, repeats) = (inputs.value(0)?, inputs.ints(1)?.extents()?);
         let shape = x.shape();
         if repeats.len() != shape.len() {
             return Err(format!("repeats {repeats:?} of a tensor of shape {shape:?}"));
         }
-        value::count(&shape.iter().zip(&repeats).map(|(d, r)| d.saturating_mul(*r)).collect::<Vec<_>>())?;
+        let tiled: Vec<_> = shape.iter().zip(&repeats).map(|(d, r)| d.saturating_mul(*r)).collect();
+        context.made(&tiled, shape.iter().product())?;
         for (axis, &count) in repeats.iter().enumerate().filter(|(_, count)| **count != 1) {
             let indices: Vec<usize> = (0..count).flat_map(|_| 0..shape[axis]).collect();
             x = take(x, axis, &indices)?;
@@ -220,151 +224,57 @@ impl Op for Tile {
     }
 }
 
-/// Parts of a tensor replaced: how masks that were assigned to are exported. No gradient goes through it.
+/// The sum of what stands before along an axis, itself included or not.
 #[derive(Debug)]
-struct Scatter;
-
-fn scatter(node: &Node) -> Result<Box<dyn Op>, String> {
-    match node.attributes.string("reduction", "none").as_str() {
-        "none" => boxed(Scatter),
-        other => Err(format!("reduction = {other}")),
-    }
+struct CumulativeSum {
+    exclusive: bool,
+    reverse: bool,
 }
 
-impl Op for Scatter {
+impl Op for CumulativeSum {
     fn run(&self, mut inputs: Inputs, context: &Context<'_>) -> Result<Vec<Value>, String> {
-        let (x, indices, updates) = (inputs.value(0)?, inputs.ints(1)?, inputs.value(2)?);
+        let (x, axis) = (inputs.value(0)?, inputs.ints(1)?);
+        let [axis] = axis.data[..] else { return Err("an axis that is not one number".into()) };
         let shape = x.shape();
-        let wrong = || format!("updates {:?} at {:?} of {shape:?}", updates.shape(), indices.shape);
-        let depth = *indices.shape.last().filter(|&&d| 0 < d && d <= shape.len()).ok_or_else(wrong)?;
-        let lead = &indices.shape[..indices.shape.len() - 1];
-        if updates.shape() != [lead, &shape[depth..]].concat() {
-            return Err(wrong());
-        }
-        let len = shape[depth..].iter().product::<usize>();
-        let mut starts = Vec::new();
-        for index in indices.data.chunks(depth) {
-            let mut start = 0;
-            for (&i, &extent) in index.iter().zip(&shape) {
-                start =
-                    start * extent + value::axis(i, extent).map_err(|_| format!("index {i} of {extent}"))?;
+        let axis = value::axis(axis, shape.len())?;
+        let extent = shape[axis];
+        let backwards: Vec<usize> = (0..extent).rev().collect();
+        match x {
+            Value::Int(x) => {
+                let x = if self.reverse { x.select(axis, &backwards) } else { x };
+                let inner: usize = shape[axis + 1..].iter().product();
+                let mut data = x.data.clone();
+                for i in 0..data.len() {
+                    let first = i / inner.max(1) % extent == 0;
+                    let before = if first { 0 } else { data[i - inner] };
+                    let own = if !self.exclusive {
+                        x.data[i]
+                    } else if first {
+                        0
+                    } else {
+                        x.data[i - inner]
+                    };
+                    data[i] = x.kind.wrap(i128::from(before) + i128::from(own));
+                }
+                let sum = Ints { data, ..x };
+                ints(if self.reverse { sum.select(axis, &backwards) } else { sum })
             }
-            starts.push(start * len);
-        }
-        match (x, updates) {
-            (Value::Int(x), Value::Int(updates)) => {
-                ints(Ints { data: replace(x.data, &starts, &updates.data, len), shape })
-            }
-            (Value::Float(x), Value::Float(updates)) if !x.is_tracked() && !updates.is_tracked() => {
-                let values = replace(x.values(), &starts, &updates.values(), len);
-                float(Float::from_values(values, &shape, context.device)?)
-            }
-            _ => Err("what depends on the image, where constants are supported".into()),
-        }
-    }
-}
-
-fn replace<T: Copy>(mut data: Vec<T>, starts: &[usize], updates: &[T], len: usize) -> Vec<T> {
-    for (&start, update) in starts.iter().zip(updates.chunks(len.max(1))) {
-        data[start..start + len].copy_from_slice(update);
-    }
-    data
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Fill {
-    Constant,
-    Reflect,
-    Edge,
-    Wrap,
-}
-
-/// Before and after each axis, by the fill's rule; negative amounts crop.
-#[derive(Debug)]
-struct Pad {
-    fill: Fill,
-}
-
-fn pad(node: &Node) -> Result<Box<dyn Op>, String> {
-    let fill = match node.attributes.string("mode", "constant").as_str() {
-        "constant" => Fill::Constant,
-        "reflect" => Fill::Reflect,
-        "edge" => Fill::Edge,
-        "wrap" => Fill::Wrap,
-        other => return Err(format!("mode = {other}")),
-    };
-    boxed(Pad { fill })
-}
-
-impl Op for Pad {
-    fn run(&self, mut inputs: Inputs, context: &Context<'_>) -> Result<Vec<Value>, String> {
-        let (mut x, pads) = (inputs.float(0)?, inputs.ints(1)?.data);
-        let value = inputs.optional_scalar(2)?.unwrap_or(0.0);
-        let rank = x.rank();
-        let axes = inputs.optional_ints(3)?.map_or_else(|| (0..rank as i64).collect(), |a| a.data);
-        if pads.len() != 2 * axes.len() {
-            return Err(format!("pads {pads:?} for {} axes", axes.len()));
-        }
-        for (i, &axis) in axes.iter().enumerate() {
-            let axis = value::axis(axis, rank)?;
-            x = self.axis(x, axis, (pads[i], pads[i + axes.len()]), value, context)?;
-        }
-        float(x)
-    }
-}
-
-impl Pad {
-    fn axis(
-        &self,
-        x: Float,
-        axis: usize,
-        (before, after): (i64, i64),
-        value: f32,
-        context: &Context<'_>,
-    ) -> Result<Float, String> {
-        let mut shape = x.shape();
-        let extent = shape[axis] as i64;
-        let too_much = || format!("{before} before and {after} after the {extent} of axis {axis}");
-        if before.unsigned_abs().max(after.unsigned_abs()) > 1 << 24 || extent == 0 {
-            return Err(too_much());
-        }
-        let size = Some(extent + before + after).filter(|&s| s > 0).ok_or_else(too_much)?;
-        shape[axis] = size as usize;
-        value::count(&shape)?;
-        if (before, after) == (0, 0) {
-            return Ok(x);
-        }
-        if !matches!(self.fill, Fill::Constant) {
-            let index = |i: i64| {
-                let from = i - before;
-                let at = match self.fill {
-                    Fill::Edge | Fill::Constant => from.clamp(0, extent - 1),
-                    Fill::Wrap => from.rem_euclid(extent),
-                    // Mirrored at the outermost pixels, which don't repeat.
-                    Fill::Reflect => {
-                        let period = (2 * (extent - 1)).max(1);
-                        let within = from.rem_euclid(period);
-                        within.min(period - within).min(extent - 1)
-                    }
+            Value::Float(x) => {
+                let x = if self.reverse { x.select(axis, &backwards) } else { x };
+                let at = x.at(axis);
+                let x = if self.exclusive && extent > 1 {
+                    let zeros = x.clone().slice(axis, 0, 1, 1).shape();
+                    let zeros = Float::from_values(vec![0.0; zeros.iter().product()], &zeros, context.device)?;
+                    Float::concat(vec![zeros, x.slice(axis, 0, extent - 1, 1)], axis)
+                } else if self.exclusive {
+                    x.map(|x| x.mul_scalar(0.0))
+                } else {
+                    x
                 };
-                at as usize
-            };
-            return Ok(x.select(axis, &(0..size).map(index).collect::<Vec<_>>()));
+                let at = if self.exclusive { x.at(axis) } else { at };
+                let sum = x.map(|x| x.cumsum(at));
+                float(if self.reverse { sum.select(axis, &backwards) } else { sum })
+            }
         }
-        let (start, end) = ((-before).max(0), extent - (-after).max(0));
-        if start >= end {
-            return Err(too_much());
-        }
-        let at = x.at(axis);
-        let x = if (start, end) == (0, extent) { x } else { x.slice(axis, start as usize, end as usize, 1) };
-        Ok(x.map(|x| {
-            let strip = |size: i64| {
-                let mut shape = x.dims();
-                shape[at] = size.max(0) as usize;
-                (size > 0).then(|| Tensor::full(shape, value, context.device))
-            };
-            let parts = [strip(before), Some(x.clone()), strip(after)];
-            Tensor::cat(parts.into_iter().flatten().collect(), at)
-        }))
     }
 }

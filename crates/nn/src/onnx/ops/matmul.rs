@@ -15,7 +15,7 @@ pub const OPS: &[(&str, super::Build)] =
 struct MatMul;
 
 impl Op for MatMul {
-    fn run(&self, mut inputs: Inputs, _: &Context<'_>) -> Result<Vec<Value>, String> {
+    fn run(&self, mut inputs: Inputs, context: &Context<'_>) -> Result<Vec<Value>, String> {
         let (a, b) = (inputs.float(0)?, inputs.float(1)?);
         let (shape_a, shape_b) = (a.shape(), b.shape());
         // A vector is a matrix of one row, or one column, that the result doesn't have.
@@ -31,6 +31,11 @@ impl Op for MatMul {
         }
         let mut shape = broadcast(lead_a, lead_b).map_err(|_| no_fit())?;
         let rank = shape.len() + 2;
+        if rank > RANK {
+            return Err(format!("a product of rank {rank}: up to {RANK} are supported"));
+        }
+        let count = context.room(&[&shape[..], &[*m, *n]].concat())?;
+        context.affordable(&[count, *k])?;
         let product = product(a.reshape(&matrix_a)?.data(), b.reshape(&matrix_b)?.data());
         let product = Float::new(product, rank);
         if shape_a.len() > 1 && shape_b.len() > 1 {
@@ -70,7 +75,7 @@ fn gemm(node: &Node) -> Result<Box<dyn Op>, String> {
 }
 
 impl Op for Gemm {
-    fn run(&self, mut inputs: Inputs, _: &Context<'_>) -> Result<Vec<Value>, String> {
+    fn run(&self, mut inputs: Inputs, context: &Context<'_>) -> Result<Vec<Value>, String> {
         let mut matrix = |i: usize| -> Result<Tensor<2>, String> {
             let x = inputs.float(i)?;
             let [rows, columns] = x.shape()[..] else {
@@ -83,11 +88,14 @@ impl Op for Gemm {
         if a.dims()[1] != b.dims()[0] {
             return Err(format!("{:?} and {:?} do not fit", a.dims(), b.dims()));
         }
+        let count = context.room(&[a.dims()[0], b.dims()[1]])?;
+        context.affordable(&[count, a.dims()[1]])?;
         let y = a.matmul(b);
         let y = Float::from_tensor(if self.alpha == 1.0 { y } else { y.mul_scalar(self.alpha) });
         let Some(c) = inputs.optional_float(2)? else { return float(y) };
         let shape = y.shape();
         let c = if self.beta == 1.0 { c } else { c.map(|c| c.mul_scalar(self.beta)) };
+        context.broadcast(&shape, &c.shape())?;
         let y = Float::zip(y, c, |y, c| y + c)?;
         if y.shape() != shape { Err("the summand is larger than the product".into()) } else { float(y) }
     }
@@ -98,15 +106,20 @@ impl Op for Gemm {
 struct Linear;
 
 impl Op for Linear {
-    fn run(&self, mut inputs: Inputs, _: &Context<'_>) -> Result<Vec<Value>, String> {
+    fn run(&self, mut inputs: Inputs, context: &Context<'_>) -> Result<Vec<Value>, String> {
         let (x, weight) = (inputs.float(0)?, inputs.float(1)?);
         let bias = inputs.optional_float(2)?;
         let mut shape = x.shape();
         let [output, input] = weight.shape()[..] else { return Err("weights that are no matrix".into()) };
+        if let Some(bias) = bias.as_ref().filter(|b| b.shape() != [output]) {
+            return Err(format!("a bias of shape {:?} for {output} outputs", bias.shape()));
+        }
         let Some(last) = shape.last_mut().filter(|last| **last == input) else {
             return Err(format!("a product of {:?} with {input}x{output}", x.shape()));
         };
         *last = output;
+        let count = context.room(&shape)?;
+        context.affordable(&[count, input])?;
         let rows = shape[..shape.len() - 1].iter().product();
         let x = x.row_major().reshape([rows, input]);
         let bias = bias.map(|b| b.data().reshape([output]));

@@ -4,21 +4,30 @@
 
 mod activation;
 mod arithmetic;
+mod attention;
 mod conv;
+mod einsum;
+mod gather;
+mod generate;
 mod index;
+mod integer;
 mod matmul;
 mod normalisation;
+mod pad;
 mod pool;
 mod reduce;
 mod resize;
 mod shape;
+mod trigonometry;
+mod windows;
 
 use std::fmt::Debug;
 
 use burn::tensor::Device;
+use dyntta_files::Limits;
 
 use super::ir::Node;
-use super::value::{Float, Ints, Value};
+use super::value::{self, Float, Ints, Value};
 
 /// An operator with its settings.
 pub trait Op: Debug + Send + Sync {
@@ -33,8 +42,65 @@ pub trait Op: Debug + Send + Sync {
 pub struct Context<'a> {
     /// Where constants are made; it records no gradients.
     pub device: &'a Device,
+    /// How many images there are.
+    pub images: usize,
     /// How the batch differs from that of the file, where the file fixes one.
     pub batch: Option<Batch<'a>>,
+}
+
+/// Elements for each image that an operator may make of much fewer: no classifier's masks, grids and enlargements are larger.
+const MADE: usize = 1 << 26;
+/// Elements for each image that an operator may give at all: the attention of 4096 places in 16 heads.
+const GIVEN: usize = 1 << 28;
+
+impl Context<'_> {
+    /// The number of elements of what an operator is about to give.
+    ///
+    /// # Errors
+    /// If that is more than any classifier has for so many images.
+    pub fn room(&self, shape: &[usize]) -> Result<usize, String> {
+        self.within(shape, GIVEN)
+    }
+
+    /// The same for what is made of `from` elements, where a few bytes of a file may ask for much.
+    ///
+    /// # Errors
+    /// If that is more than any classifier makes.
+    pub fn made(&self, shape: &[usize], from: usize) -> Result<usize, String> {
+        let count = self.within(shape, GIVEN)?;
+        if count <= from.saturating_mul(4) { Ok(count) } else { self.within(shape, MADE) }
+    }
+
+    /// The shape that two shapes broadcast to.
+    ///
+    /// # Errors
+    /// If they don't, or if it is too large.
+    pub fn broadcast(&self, a: &[usize], b: &[usize]) -> Result<Vec<usize>, String> {
+        let shape = value::broadcast(a, b)?;
+        self.room(&shape)?;
+        Ok(shape)
+    }
+
+    /// Whether an operator may cost so many multiply-adds, the factors given.
+    ///
+    /// # Errors
+    /// If that is more than a whole classifier may.
+    pub fn affordable(&self, factors: &[usize]) -> Result<(), String> {
+        let work = factors.iter().try_fold(1u64, |n, &f| n.checked_mul(f as u64));
+        let most = Limits::DEFAULT.work.saturating_mul(self.images.max(1) as u64);
+        match work.filter(|&w| w <= most) {
+            Some(_) => Ok(()),
+            None => Err(format!("more than {:e} multiply-adds for an image", Limits::DEFAULT.work as f64)),
+        }
+    }
+
+    fn within(&self, shape: &[usize], each: usize) -> Result<usize, String> {
+        let count = value::count(shape)?;
+        if count > each.saturating_mul(self.images.max(1)) {
+            return Err(format!("a tensor of shape {shape:?} is too large"));
+        }
+        Ok(count)
+    }
 }
 
 /// A batch of another size than the file's.
@@ -105,18 +171,28 @@ impl Inputs {
 
 type Build = fn(&Node) -> Result<Box<dyn Op>, String>;
 
-const FAMILIES: [&[(&str, Build)]; 10] = [
+const FAMILIES: [&[(&str, Build)]; 17] = [
     activation::OPS,
     arithmetic::OPS,
+    attention::OPS,
     conv::OPS,
+    einsum::OPS,
+    gather::OPS,
+    generate::OPS,
     index::OPS,
+    integer::OPS,
     matmul::OPS,
     normalisation::OPS,
+    pad::OPS,
     pool::OPS,
     reduce::OPS,
     resize::OPS,
     shape::OPS,
+    trigonometry::OPS,
 ];
+
+/// Operators that take float tensors without elements.
+const TAKE_NOTHING: [&str; 7] = ["Shape", "Size", "Identity", "Cast", "CastLike", "Concat", "Resize"];
 
 /// The operator of a node: none if there is no such operator.
 ///
@@ -124,7 +200,40 @@ const FAMILIES: [&[(&str, Build)]; 10] = [
 /// A message, if the operator is there, but not with these settings.
 pub fn build(node: &Node) -> Option<Result<Box<dyn Op>, String>> {
     let (_, build) = FAMILIES.into_iter().flatten().find(|(name, _)| *name == node.op)?;
-    Some(build(node))
+    Some(build(node).map(|op| guarded(op, node)))
+}
+
+/// As [`build`], for a node that reads nothing but constants: then normalisation by the batch's own statistics is one more
+/// function of them.
+///
+/// # Errors
+/// As [`build`].
+pub fn build_constant(node: &Node) -> Option<Result<Box<dyn Op>, String>> {
+    match node.op.as_str() {
+        "BatchNormalization" => Some(normalisation::batch_of_constants(node).map(|op| guarded(op, node))),
+        _ => build(node),
+    }
+}
+
+fn guarded(op: Box<dyn Op>, node: &Node) -> Box<dyn Op> {
+    Box::new(Guarded { op, takes_nothing: TAKE_NOTHING.contains(&node.op.as_str()) })
+}
+
+/// An operator behind the check that all share: only some can do with tensors that have no elements.
+#[derive(Debug)]
+struct Guarded {
+    op: Box<dyn Op>,
+    takes_nothing: bool,
+}
+
+impl Op for Guarded {
+    fn run(&self, inputs: Inputs, context: &Context<'_>) -> Result<Vec<Value>, String> {
+        let empty = |v: &Value| matches!(v, Value::Float(x) if x.shape().contains(&0));
+        match inputs.0.iter().flatten().find(|v| !self.takes_nothing && empty(v)) {
+            Some(value) => Err(format!("a tensor of shape {:?}, which has no elements", value.shape())),
+            None => self.op.run(inputs, context),
+        }
+    }
 }
 
 /// One float tensor as an operator's outputs.

@@ -2,7 +2,8 @@
 
 use burn::tensor::Tensor;
 
-use super::conv::TOO_LARGE;
+use super::activation::Unary;
+use super::windows::TOO_LARGE;
 use super::{Context, Inputs, Op, boxed, float};
 use crate::onnx::ir::Node;
 use crate::onnx::value::{self, Float, RANK, Value};
@@ -13,6 +14,13 @@ pub const OPS: &[(&str, super::Build)] = &[
     ("InstanceNormalization", |n| boxed(Instance { epsilon: epsilon(n) })),
     ("GroupNormalization", group),
     ("LayerNormalization", layer),
+    ("RMSNormalization", |n| {
+        boxed(RootMeanSquare { axis: n.attributes.int("axis").unwrap_or(-1), epsilon: epsilon(n) })
+    }),
+    ("LpNormalization", length),
+    ("MeanVarianceNormalization", |n| {
+        boxed(MeanVariance { axes: n.attributes.ints("axes").unwrap_or(&[0, 2, 3]).to_vec() })
+    }),
     ("LRN", local_response),
 ];
 
@@ -25,19 +33,39 @@ fn epsilon(node: &Node) -> f64 {
 struct Batch {
     epsilon: f64,
     slope: f32,
+    /// Whether each place of an image has parameters of its own, as up to operator set 8 with `spatial = 0`.
+    places: bool,
+}
+
+/// What tells that a node takes the statistics of the batch: an attribute or, before operator set 14, that it gives them.
+fn trains(node: &Node) -> Option<&'static str> {
+    if node.opset < 14 {
+        (node.outputs.len() > 1).then_some("training mode, which its outputs tell")
+    } else if node.attributes.int("training_mode").unwrap_or(0) != 0 {
+        Some("training_mode")
+    } else {
+        node.has_output(1).then_some("outputs beside the first")
+    }
 }
 
 fn batch(node: &Node) -> Result<Box<dyn Op>, String> {
-    if node.attributes.int("training_mode") == Some(1) || (1..5).any(|i| node.has_output(i)) {
-        return Err("training_mode: export the model in evaluation mode".into());
+    if let Some(what) = trains(node) {
+        return Err(format!("{what}: export the model in evaluation mode"));
     }
     let slope = node.attributes.float("dyntta.slope").unwrap_or(1.0);
-    boxed(Batch { epsilon: epsilon(node), slope })
+    if ![0.0, 1.0].contains(&slope) {
+        return Err(format!("dyntta.slope = {slope}"));
+    }
+    let places = node.opset < 9 && node.attributes.int("spatial") == Some(0);
+    boxed(Batch { epsilon: epsilon(node), slope, places })
 }
 
 impl Op for Batch {
-    fn run(&self, mut inputs: Inputs, _: &Context<'_>) -> Result<Vec<Value>, String> {
+    fn run(&self, mut inputs: Inputs, context: &Context<'_>) -> Result<Vec<Value>, String> {
         let x = inputs.float(0)?;
+        if self.places {
+            return self.by_place(x, inputs, context);
+        }
         let c = x.shape().get(1).copied().ok_or("a tensor without channels")?;
         let [scale, shift, mean, variance] = [1, 2, 3, 4].map(|i| vector(inputs.float(i), c));
         let scale = scale? / variance?.add_scalar(self.epsilon).sqrt();
@@ -48,11 +76,85 @@ impl Op for Batch {
         let rank = x.rank();
         let (scale, shift) = (along_channels(scale, rank), along_channels(shift, rank));
         let y = Float::zip(Float::zip(x, scale, |x, s| x * s)?, shift, |x, s| x + s)?;
-        float(if self.slope == 1.0 {
-            y
-        } else {
-            y.map(|y| super::activation::Unary::LeakyRelu(self.slope).apply(y))
-        })
+        self.activated(y)
+    }
+}
+
+impl Batch {
+    fn activated(&self, y: Float) -> Result<Vec<Value>, String> {
+        float(if self.slope == 1.0 { y } else { y.map(|y| Unary::LeakyRelu(self.slope).apply(y)) })
+    }
+
+    fn by_place(&self, x: Float, mut inputs: Inputs, context: &Context<'_>) -> Result<Vec<Value>, String> {
+        let shape = x.shape();
+        let mut parameters = [1, 2, 3, 4].map(|i| inputs.float(i));
+        for p in parameters.iter().flatten() {
+            if p.shape() != shape[1..] {
+                return Err(format!("parameters of shape {:?} for images of {shape:?}", p.shape()));
+            }
+        }
+        context.room(&shape)?;
+        let mut next = |i: usize| std::mem::replace(&mut parameters[i], Err(String::new()));
+        let (scale, shift, mean, variance) = (next(0)?, next(1)?, next(2)?, next(3)?);
+        let deviation = variance.map(|v| v.add_scalar(self.epsilon).sqrt());
+        let scale = Float::zip(scale, deviation, |s, d| s / d)?;
+        let centred = Float::zip(x, mean, |x, m| x - m)?;
+        let y = Float::zip(Float::zip(centred, scale, |x, s| x * s)?, shift, |x, s| x + s)?;
+        self.activated(y)
+    }
+}
+
+/// Normalisation by the batch's own statistics, of what is known beforehand: how weights are standardised.
+#[derive(Debug)]
+struct OfConstants {
+    epsilon: f64,
+    momentum: f64,
+}
+
+/// Batch normalisation whose inputs are all constants.
+///
+/// # Errors
+/// As for any other.
+pub fn batch_of_constants(node: &Node) -> Result<Box<dyn Op>, String> {
+    if trains(node).is_none() {
+        return batch(node);
+    }
+    let momentum = node.attributes.float("momentum").unwrap_or(0.9).into();
+    boxed(OfConstants { epsilon: epsilon(node), momentum })
+}
+
+impl Op for OfConstants {
+    fn run(&self, mut inputs: Inputs, context: &Context<'_>) -> Result<Vec<Value>, String> {
+        let x = inputs.float(0)?;
+        let shape = x.shape();
+        let [_, c, size @ ..] = &shape[..] else { return Err(format!("a tensor of shape {shape:?}")) };
+        let [scale, shift, old_mean, old_variance] =
+            [1, 2, 3, 4].map(|i| vector(inputs.float(i), *c).map(|v| Float::from_tensor(v).values()));
+        let (scale, shift) = (scale?, shift?);
+        let (mut values, pixels) = (x.values(), size.iter().product::<usize>());
+        let (mut means, mut variances) = (vec![0.0f64; *c], vec![0.0f64; *c]);
+        let count = (values.len() / c) as f64;
+        for (i, row) in values.chunks(pixels).enumerate() {
+            means[i % c] += row.iter().map(|&v| f64::from(v)).sum::<f64>() / count;
+        }
+        for (i, row) in values.chunks(pixels).enumerate() {
+            let square = |&v: &f32| (f64::from(v) - means[i % c]).powi(2);
+            variances[i % c] += row.iter().map(square).sum::<f64>() / count;
+        }
+        for (i, row) in values.chunks_mut(pixels).enumerate() {
+            let c = i % c;
+            let factor = f64::from(scale[c]) / (variances[c] + self.epsilon).sqrt();
+            row.iter_mut().for_each(|v| *v = ((f64::from(*v) - means[c]) * factor) as f32 + shift[c]);
+        }
+        let running = |old: Vec<f32>, new: &[f64]| {
+            let mixed = old.iter().zip(new).map(|(&o, n)| f64::from(o) * self.momentum + n * (1.0 - self.momentum));
+            Float::from_values(mixed.map(|v| v as f32).collect(), &[*c], context.device)
+        };
+        Ok(vec![
+            Value::Float(Float::from_values(values, &shape, context.device)?),
+            Value::Float(running(old_mean?, &means)?),
+            Value::Float(running(old_variance?, &variances)?),
+        ])
     }
 }
 
@@ -174,6 +276,80 @@ impl Op for Layer {
     }
 }
 
+/// `x / √(mean of x² + epsilon)` over the axes from `axis` on, times a scale.
+#[derive(Debug)]
+struct RootMeanSquare {
+    axis: i64,
+    epsilon: f64,
+}
+
+impl Op for RootMeanSquare {
+    fn run(&self, mut inputs: Inputs, context: &Context<'_>) -> Result<Vec<Value>, String> {
+        let (x, scale) = (inputs.float(0)?.plain(), inputs.float(1)?);
+        let axes: Vec<usize> = (x.at(value::axis(self.axis, x.rank())?)..RANK).collect();
+        context.broadcast(&x.shape(), &scale.shape())?;
+        let y = x.map(|x| {
+            let mean = (x.clone() * x.clone()).mean_dims(&axes);
+            x / mean.add_scalar(self.epsilon).sqrt()
+        });
+        float(Float::zip(y, scale, |y, s| y * s)?)
+    }
+}
+
+/// Brought to length 1 along an axis; what is all zeros stays.
+#[derive(Debug)]
+struct Length {
+    axis: i64,
+    absolute: bool,
+}
+
+fn length(node: &Node) -> Result<Box<dyn Op>, String> {
+    let absolute = match node.attributes.int("p").unwrap_or(2) {
+        1 => true,
+        2 => false,
+        p => return Err(format!("p = {p}")),
+    };
+    boxed(Length { axis: node.attributes.int("axis").unwrap_or(-1), absolute })
+}
+
+impl Op for Length {
+    fn run(&self, mut inputs: Inputs, _: &Context<'_>) -> Result<Vec<Value>, String> {
+        let x = inputs.float(0)?;
+        let at = x.at(value::axis(self.axis, x.rank())?);
+        float(x.map(|x| {
+            let length = if self.absolute {
+                Unary::Abs.apply(x.clone()).sum_dim(at)
+            } else {
+                Unary::Root.apply((x.clone() * x.clone()).sum_dim(at))
+            };
+            let none = length.clone().lower_equal_elem(0.0);
+            x / length.mask_fill(none, 1.0)
+        }))
+    }
+}
+
+/// Mean 0 and variance 1 over these axes.
+#[derive(Debug)]
+struct MeanVariance {
+    axes: Vec<i64>,
+}
+
+impl Op for MeanVariance {
+    fn run(&self, mut inputs: Inputs, _: &Context<'_>) -> Result<Vec<Value>, String> {
+        let x = inputs.float(0)?;
+        let at = self.axes.iter().map(|&a| Ok(x.at(value::axis(a, x.rank())?)));
+        let at = at.collect::<Result<Vec<usize>, String>>()?;
+        if (1..at.len()).any(|i| at[..i].contains(&at[i])) {
+            return Err(format!("an axis twice among {:?}", self.axes));
+        }
+        float(x.map(|x| {
+            let centred = x.clone() - x.mean_dims(&at);
+            let variance = (centred.clone() * centred.clone()).mean_dims(&at);
+            centred / Unary::Root.apply(variance).add_scalar(1e-9)
+        }))
+    }
+}
+
 /// `x / (bias + alpha/size · Σ x²)^beta`, the sum over `size` channels around each.
 #[derive(Debug)]
 struct LocalResponse {
@@ -196,9 +372,11 @@ fn local_response(node: &Node) -> Result<Box<dyn Op>, String> {
 }
 
 impl Op for LocalResponse {
-    fn run(&self, mut inputs: Inputs, _: &Context<'_>) -> Result<Vec<Value>, String> {
+    fn run(&self, mut inputs: Inputs, context: &Context<'_>) -> Result<Vec<Value>, String> {
         let x = inputs.float(0)?.nhwc()?;
         let [n, h, w, c] = x.dims();
+        context.room(&[n, h, w, c + self.size])?;
+        context.affordable(&[n, h, w, c, self.size])?;
         let before = (self.size - 1) / 2;
         let device = x.device().without_autodiff();
         let zeros = |count| Tensor::<4>::zeros([n, h, w, count], &device);
@@ -207,6 +385,7 @@ impl Op for LocalResponse {
         let sum =
             (0..self.size).map(|i| wide.clone().narrow(3, i, c)).reduce(|a, b| a + b).expect("positive");
         let scale = sum.mul_scalar(self.alpha / self.size as f32).add_scalar(self.bias);
-        float(Float::from_nhwc(x / scale.powf_scalar(self.beta)))
+        let scale = Float::from_nhwc(scale).map(|s| Unary::Power(self.beta).apply(s));
+        float(Float::zip(Float::from_nhwc(x), scale, |x, s| x / s)?)
     }
 }

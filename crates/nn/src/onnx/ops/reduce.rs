@@ -1,7 +1,8 @@
 //! Sums, means and maxima over axes; softmax.
 
-use burn::tensor::{Tensor, activation};
+use burn::tensor::{IndexingUpdateOp, Tensor, activation};
 
+use super::activation::Unary;
 use super::{Context, Inputs, Op, boxed, float, ints};
 use crate::onnx::ir::Node;
 use crate::onnx::value::{self, Float, Ints, RANK, Value};
@@ -16,8 +17,11 @@ pub const OPS: &[(&str, super::Build)] = &[
     ("ReduceSumSquare", |n| reduce(n, How::SumSquare)),
     ("ReduceL1", |n| reduce(n, How::L1)),
     ("ReduceL2", |n| reduce(n, How::L2)),
-    ("Softmax", |n| softmax(n, false)),
-    ("LogSoftmax", |n| softmax(n, true)),
+    ("ReduceLogSum", |n| reduce(n, How::LogSum)),
+    ("ReduceLogSumExp", |n| reduce(n, How::LogSumExp)),
+    ("Softmax", |n| softmax(n, Kind::Soft)),
+    ("LogSoftmax", |n| softmax(n, Kind::Logarithm)),
+    ("Hardmax", |n| softmax(n, Kind::Hard)),
 ];
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -30,6 +34,8 @@ enum How {
     SumSquare,
     L1,
     L2,
+    LogSum,
+    LogSumExp,
 }
 
 #[derive(Debug)]
@@ -58,10 +64,17 @@ impl Op for Reduce {
         let shape = x.shape();
         let axes = inputs.optional_ints(1)?.map(|a| a.data).or(self.axes.clone()).unwrap_or_default();
         if axes.is_empty() && self.none_if_empty {
-            return Ok(vec![x]);
+            // Each element is reduced by itself.
+            return match x {
+                Value::Float(x) => float(self.each(x)),
+                Value::Int(x) => self.integers(&x, &[], x.shape.clone()),
+            };
         }
         let axes = axes.into_iter().map(|a| value::axis(a, shape.len())).collect::<Result<Vec<_>, _>>()?;
         let axes: Vec<usize> = if axes.is_empty() { (0..shape.len()).collect() } else { axes };
+        if (1..axes.len()).any(|i| axes[..i].contains(&axes[i])) {
+            return Err(format!("an axis twice among {axes:?}"));
+        }
         let kept = shape.iter().enumerate().filter(|(i, _)| !axes.contains(i)).map(|(_, &d)| d).collect();
         let with_ones = (0..shape.len()).map(|i| if axes.contains(&i) { 1 } else { shape[i] }).collect();
         let result: Vec<usize> = if self.keep { with_ones } else { kept };
@@ -93,39 +106,101 @@ impl Reduce {
             How::Product => each(x, |x, axis| x.prod_dim(axis)),
             How::SumSquare => (x.clone() * x).sum_dims(&at),
             How::L1 => x.abs().sum_dims(&at),
-            How::L2 => (x.clone() * x).sum_dims(&at).sqrt(),
+            How::L2 => Unary::Root.apply((x.clone() * x).sum_dims(&at)),
+            How::LogSum => Unary::Log.apply(x.sum_dims(&at)),
+            How::LogSumExp => {
+                // Held below overflow by the largest, which passes no gradient: it takes none away.
+                let largest = each(x.clone().detach(), |x, axis| x.max_dim(axis));
+                let infinite = largest.clone().abs().greater_elem(f32::MAX);
+                let largest = largest.mask_fill(infinite, 0.0);
+                Unary::Log.apply((x - largest.clone()).exp().sum_dims(&at)) + largest
+            }
         }))
     }
 
-    fn integers(&self, x: &Ints, axes: &[usize], shape: Vec<usize>) -> Result<Vec<Value>, String> {
-        if axes.len() != x.shape.len() {
-            return Err("integers over some of their axes: over all are supported".into());
+    /// What the reduction makes of single elements.
+    fn each(&self, x: Float) -> Float {
+        match self.how {
+            How::Mean | How::Sum | How::Max | How::Min | How::Product | How::LogSumExp => x,
+            How::SumSquare => x.map(|x| x.clone() * x),
+            How::L1 | How::L2 => x.map(|x| Unary::Abs.apply(x)),
+            How::LogSum => x.map(|x| Unary::Log.apply(x)),
         }
-        let all = x.data.iter().copied();
-        let total = match self.how {
-            How::Sum => all.fold(0, i64::wrapping_add),
-            How::Product => all.fold(1, i64::wrapping_mul),
-            How::Max => all.max().ok_or("the maximum of nothing")?,
-            How::Min => all.min().ok_or("the minimum of nothing")?,
+    }
+
+    fn integers(&self, x: &Ints, axes: &[usize], shape: Vec<usize>) -> Result<Vec<Value>, String> {
+        let reduced: usize = axes.iter().map(|&a| x.shape[a]).product();
+        let start = match self.how {
+            How::Sum | How::Mean | How::SumSquare | How::L1 => 0,
+            How::Product => 1,
+            How::Max => i128::MIN,
+            How::Min => i128::MAX,
             _ => return Err("integers, where floats are supported".into()),
         };
-        ints(Ints { shape, data: vec![total] })
+        if reduced == 0 && !matches!(self.how, How::Sum | How::Product) {
+            return Err("a tensor without elements".into());
+        }
+        // The reduced axes last.
+        let kept: Vec<usize> = (0..x.shape.len()).filter(|i| !axes.contains(i)).collect();
+        let order = [&kept[..], axes].concat();
+        let strides = x.strides();
+        let of = |list: &[usize]| order.iter().map(|&axis| list[axis]).collect::<Vec<_>>();
+        let ordered = x.view(of(&x.shape), &of(&strides));
+        let count = shape.iter().product::<usize>();
+        let mut totals = vec![start; count];
+        for (i, v) in ordered.wide().enumerate() {
+            let total = &mut totals[i / reduced.max(1)];
+            *total = match self.how {
+                How::Product => x.kind.wrap(total.wrapping_mul(v)).into(),
+                How::Max => v.max(*total),
+                How::Min => v.min(*total),
+                How::SumSquare => total.wrapping_add(v.wrapping_mul(v)),
+                How::L1 => total.wrapping_add(v.abs()),
+                _ => total.wrapping_add(v),
+            };
+        }
+        let divisor = if self.how == How::Mean { reduced as i128 } else { 1 };
+        ints(Ints::wrapped(x.kind, shape, totals.into_iter().map(|t| t / divisor)))
     }
 }
 
-/// Softmax or its logarithm.
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    Soft,
+    Logarithm,
+    /// 1 where the first largest is, and 0 elsewhere; no gradient.
+    Hard,
+}
+
+/// Softmax, its logarithm or its limit.
 #[derive(Debug)]
 struct Softmax {
-    log: bool,
+    kind: Kind,
     axis: i64,
     /// Before operator set 13 it goes over all axes from `axis` on together.
     together: bool,
 }
 
-fn softmax(node: &Node, log: bool) -> Result<Box<dyn Op>, String> {
+fn softmax(node: &Node, kind: Kind) -> Result<Box<dyn Op>, String> {
     let together = node.opset < 13;
     let axis = node.attributes.int("axis").unwrap_or(if together { 1 } else { -1 });
-    boxed(Softmax { log, axis, together })
+    boxed(Softmax { kind, axis, together })
+}
+
+impl Softmax {
+    fn over(&self, x: Tensor<RANK>, at: usize) -> Tensor<RANK> {
+        match self.kind {
+            Kind::Soft => activation::softmax(x, at),
+            Kind::Logarithm => activation::log_softmax(x, at),
+            Kind::Hard => {
+                let x = x.detach();
+                let first = x.clone().argmax(at);
+                let device = x.device().without_autodiff();
+                let ones = Tensor::<RANK>::ones(first.dims(), &device);
+                Tensor::zeros(x.dims(), &device).scatter(at, first, ones, IndexingUpdateOp::Add)
+            }
+        }
+    }
 }
 
 impl Op for Softmax {
@@ -133,14 +208,11 @@ impl Op for Softmax {
         let x = inputs.float(0)?;
         let shape = x.shape();
         let axis = value::axis(self.axis, shape.len())?;
-        let f = |x: Tensor<RANK>, at: usize| {
-            if self.log { activation::log_softmax(x, at) } else { activation::softmax(x, at) }
-        };
         if self.together && axis + 1 < shape.len() {
             let flat = x.reshape(&[shape[..axis].iter().product(), shape[axis..].iter().product()])?;
-            return float(flat.map(|x| f(x, RANK - 1)).reshape(&shape)?);
+            return float(flat.map(|x| self.over(x, RANK - 1)).reshape(&shape)?);
         }
         let at = x.at(axis);
-        float(x.map(|x| f(x, at)))
+        float(x.map(|x| self.over(x, at)))
     }
 }

@@ -1,4 +1,5 @@
-//! Resampling of images to another size.
+//! Resampling of images to another size, at the positions that ONNX Runtime computes: in single precision, since a tie may
+//! fall to either side.
 
 use burn::tensor::{Tensor, TensorData};
 
@@ -6,7 +7,7 @@ use super::{Context, Inputs, Op, boxed, float};
 use crate::onnx::ir::Node;
 use crate::onnx::value::{self, Float, Value};
 
-pub const OPS: &[(&str, super::Build)] = &[("Resize", resize)];
+pub const OPS: &[(&str, super::Build)] = &[("Resize", resize), ("Upsample", upsample)];
 
 #[derive(Clone, Copy, Debug)]
 enum Mode {
@@ -22,6 +23,8 @@ enum Rounding {
     PreferCeil,
     Floor,
     Ceil,
+    /// Up to operator set 10: up where the image shrinks, else towards zero.
+    Simple,
 }
 
 /// Where output pixel i lies among the input's.
@@ -30,6 +33,8 @@ enum Coordinates {
     HalfPixel,
     HalfPixelSymmetric,
     PytorchHalfPixel,
+    /// Of operator sets 11 and 12.
+    TensorflowHalfPixel,
     AlignCorners,
     Asymmetric,
 }
@@ -40,31 +45,59 @@ struct Resize {
     coordinates: Coordinates,
     exclude_outside: bool,
     axes: Option<Vec<i64>>,
+    /// The input that holds the scales, or the scales themselves.
+    scales: Result<usize, Vec<f32>>,
+}
+
+fn mode(node: &Node) -> Result<Mode, String> {
+    let attributes = &node.attributes;
+    let rounding = match attributes.string("nearest_mode", "round_prefer_floor").as_str() {
+        _ if node.opset < 11 => Rounding::Simple,
+        "round_prefer_floor" => Rounding::PreferFloor,
+        "round_prefer_ceil" => Rounding::PreferCeil,
+        "floor" => Rounding::Floor,
+        "ceil" => Rounding::Ceil,
+        other => return Err(format!("nearest_mode = {other}")),
+    };
+    match attributes.string("mode", "nearest").as_str() {
+        "nearest" => Ok(Mode::Nearest(rounding)),
+        "linear" => Ok(Mode::Linear),
+        "cubic" if node.opset > 10 => {
+            Ok(Mode::Cubic(attributes.float("cubic_coeff_a").unwrap_or(-0.75).into()))
+        }
+        other => Err(format!("mode = {other}")),
+    }
+}
+
+/// Before `Resize` and in its first version there were fewer ways.
+fn early(node: &Node, scales: Result<usize, Vec<f32>>) -> Result<Box<dyn Op>, String> {
+    let mode = mode(node)?;
+    boxed(Resize { mode, coordinates: Coordinates::Asymmetric, exclude_outside: false, axes: None, scales })
+}
+
+fn upsample(node: &Node) -> Result<Box<dyn Op>, String> {
+    match node.opset {
+        ..9 => early(node, Err(node.attributes.floats("scales").ok_or("no scales")?.to_vec())),
+        9 => early(node, Ok(1)),
+        opset => Err(format!("operator set {opset}, which doesn't have it")),
+    }
 }
 
 fn resize(node: &Node) -> Result<Box<dyn Op>, String> {
+    if node.opset < 11 {
+        return early(node, Ok(1));
+    }
     let attributes = &node.attributes;
-    let mode = match attributes.string("mode", "nearest").as_str() {
-        "nearest" => Mode::Nearest(match attributes.string("nearest_mode", "round_prefer_floor").as_str() {
-            "round_prefer_floor" => Rounding::PreferFloor,
-            "round_prefer_ceil" => Rounding::PreferCeil,
-            "floor" => Rounding::Floor,
-            "ceil" => Rounding::Ceil,
-            other => return Err(format!("nearest_mode = {other}")),
-        }),
-        "linear" => Mode::Linear,
-        "cubic" => Mode::Cubic(attributes.float("cubic_coeff_a").unwrap_or(-0.75).into()),
-        other => return Err(format!("mode = {other}")),
-    };
     let coordinates = match attributes.string("coordinate_transformation_mode", "half_pixel").as_str() {
         "half_pixel" => Coordinates::HalfPixel,
         "half_pixel_symmetric" => Coordinates::HalfPixelSymmetric,
         "pytorch_half_pixel" => Coordinates::PytorchHalfPixel,
+        "tf_half_pixel_for_nn" => Coordinates::TensorflowHalfPixel,
         "align_corners" => Coordinates::AlignCorners,
         "asymmetric" => Coordinates::Asymmetric,
         other => return Err(format!("coordinate_transformation_mode = {other}")),
     };
-    if attributes.int("antialias") == Some(1) {
+    if attributes.int("antialias").unwrap_or(0) != 0 {
         return Err("antialias".into());
     }
     let policy = attributes.string("keep_aspect_ratio_policy", "stretch");
@@ -72,13 +105,17 @@ fn resize(node: &Node) -> Result<Box<dyn Op>, String> {
         return Err(format!("keep_aspect_ratio_policy = {policy}"));
     }
     let exclude_outside = attributes.int("exclude_outside") == Some(1);
-    boxed(Resize { mode, coordinates, exclude_outside, axes: attributes.ints("axes").map(<[i64]>::to_vec) })
+    let axes = attributes.ints("axes").map(<[i64]>::to_vec);
+    boxed(Resize { mode: mode(node)?, coordinates, exclude_outside, axes, scales: Ok(2) })
 }
 
 impl Op for Resize {
     fn run(&self, mut inputs: Inputs, context: &Context<'_>) -> Result<Vec<Value>, String> {
         let x = inputs.float(0)?;
-        let scales = inputs.optional_float(2)?.map(Float::values).unwrap_or_default();
+        let scales = match &self.scales {
+            Ok(i) => inputs.optional_float(*i)?.map(Float::values).unwrap_or_default(),
+            Err(scales) => scales.clone(),
+        };
         let sizes = inputs.optional_ints(3)?.map(|s| s.extents()).transpose()?.unwrap_or_default();
         let (shape, rank) = (x.shape(), x.rank());
         let axes = match &self.axes {
@@ -89,26 +126,26 @@ impl Op for Resize {
         if given != axes.len() {
             return Err(format!("{given} scales or sizes for {} axes", axes.len()));
         }
+        let from = shape.iter().product();
         let mut x = x;
         for (i, &axis) in axes.iter().enumerate() {
-            let input = shape[axis];
+            let input = x.shape()[axis];
             let (output, scale) = match scales.get(i) {
-                Some(&scale) => ((input as f64 * f64::from(scale)).floor() as usize, f64::from(scale)),
-                None => (sizes[i], sizes[i] as f64 / input as f64),
+                Some(&scale) => ((input as f32 * scale) as usize, scale),
+                None => (sizes[i], sizes[i] as f32 / input as f32),
             };
-            if output == 0 || input == 0 {
-                return Err(format!("{input} pixels to {output}"));
+            if output == 0 || input == 0 || !scale.is_finite() {
+                return Err(format!("{input} pixels to {output}, scaled by {scale}"));
             }
             let mut larger = x.shape();
             larger[axis] = output;
-            value::count(&larger)?;
-            value::count(&[input, output])?;
+            context.made(&larger, from)?;
             // The batch of a file made for one image may stand among the sizes.
             let batch = axis == 0 && context.batch.as_ref().is_some_and(|b| output == b.from);
             if (output == input && scale == 1.0) || batch {
                 continue;
             }
-            x = self.axis(x, axis, input, output, scale, context);
+            x = self.axis(x, axis, [input, output], scale, context)?;
         }
         float(x)
     }
@@ -119,29 +156,31 @@ impl Resize {
         &self,
         x: Float,
         axis: usize,
-        input: usize,
-        output: usize,
-        scale: f64,
+        [input, output]: [usize; 2],
+        scale: f32,
         context: &Context<'_>,
-    ) -> Float {
-        let position = |o: usize| self.position(o as f64, input as f64, output as f64, scale);
+    ) -> Result<Float, String> {
+        let position = |o: usize| self.position(o as f32, input as f32, output as f32, scale);
         let last = input as i64 - 1;
         if let Mode::Nearest(rounding) = self.mode {
             let index = |o| {
-                let p: f64 = position(o);
+                let p: f32 = position(o);
                 let i = match rounding {
-                    Rounding::PreferFloor => (p - 0.5).ceil(),
-                    Rounding::PreferCeil => (p + 0.5).floor(),
+                    Rounding::PreferFloor if p == p.trunc() + 0.5 => p.floor(),
+                    Rounding::PreferFloor | Rounding::PreferCeil => p.round(),
                     Rounding::Floor => p.floor(),
+                    Rounding::Simple if scale < 1.0 => p.ceil(),
+                    Rounding::Simple => p.trunc(),
                     Rounding::Ceil => p.ceil(),
                 };
                 (i as i64).clamp(0, last) as usize
             };
-            return x.select(axis, &(0..output).map(index).collect::<Vec<_>>());
+            return Ok(x.select(axis, &(0..output).map(index).collect::<Vec<_>>()));
         }
+        context.made(&[output, input], 0)?;
         let mut matrix = vec![0.0f32; output * input];
         for o in 0..output {
-            let p: f64 = position(o);
+            let p = f64::from(position(o));
             let low = p.floor();
             let mut taps = match self.mode {
                 Mode::Cubic(a) => [-1.0, 0.0, 1.0, 2.0].map(|k| (low + k, cubic(p - low - k, a))),
@@ -157,24 +196,27 @@ impl Resize {
             }
         }
         let matrix = Tensor::<2>::from_data(TensorData::new(matrix, [output, input]), context.device);
+        context.affordable(&[x.shape().iter().product(), output])?;
         // The axis becomes the rows of a matrix, whose columns are all behind it.
         let at = x.at(axis);
-        x.map(|x| {
+        Ok(x.map(|x| {
             let mut dims = x.dims();
             let lead: usize = dims[..at].iter().product();
             let rest: usize = dims[at + 1..].iter().product();
             dims[at] = output;
             matrix.unsqueeze::<3>().matmul(x.reshape([lead, input, rest])).reshape(dims)
-        })
+        }))
     }
 
-    fn position(&self, o: f64, input: f64, output: f64, scale: f64) -> f64 {
+    fn position(&self, o: f32, input: f32, output: f32, scale: f32) -> f32 {
         match self.coordinates {
             Coordinates::HalfPixel => (o + 0.5) / scale - 0.5,
             Coordinates::HalfPixelSymmetric => {
                 let adjustment = output / (scale * input);
-                input / 2.0 * (1.0 - adjustment) + (o + 0.5) / scale - 0.5
+                let offset = input / 2.0 * (1.0 - adjustment);
+                (f64::from(offset) + (f64::from(o) + 0.5) / f64::from(scale) - 0.5) as f32
             }
+            Coordinates::TensorflowHalfPixel => (o + 0.5) / scale,
             Coordinates::PytorchHalfPixel if output <= 1.0 => 0.0,
             Coordinates::PytorchHalfPixel => (o + 0.5) / scale - 0.5,
             Coordinates::AlignCorners if output <= 1.0 => 0.0,

@@ -2,8 +2,8 @@
 
 use super::{Context, Inputs, Op, boxed, float, ints};
 use crate::onnx::ir::Node;
-use crate::onnx::tensor::{self, DataType};
-use crate::onnx::value::{self, Float, Ints, RANK, Value, broadcast};
+use crate::onnx::tensor::DataType;
+use crate::onnx::value::{self, Ints, RANK, Value, broadcast};
 
 pub const OPS: &[(&str, super::Build)] = &[
     ("Identity", |_| boxed(Identity)),
@@ -20,8 +20,6 @@ pub const OPS: &[(&str, super::Build)] = &[
     ("Squeeze", |n| boxed(Squeeze { axes: n.attributes.ints("axes").map(<[i64]>::to_vec) })),
     ("Unsqueeze", |n| boxed(Unsqueeze { axes: n.attributes.ints("axes").map(<[i64]>::to_vec) })),
     ("Expand", |_| boxed(Expand)),
-    ("ConstantOfShape", constant_of_shape),
-    ("Range", |_| boxed(Range)),
     ("DepthToSpace", depth_to_space),
     ("SpaceToDepth", space_to_depth),
 ];
@@ -35,8 +33,28 @@ impl Op for Identity {
     }
 }
 
+/// Outside training nothing is dropped; the mask, where it is asked for, says so.
+#[derive(Debug)]
+struct Dropout {
+    /// Up to operator set 9 it is of the input's type.
+    float_mask: bool,
+}
+
 fn dropout(node: &Node) -> Result<Box<dyn Op>, String> {
-    if node.has_output(1) { Err("its second output, the mask".into()) } else { boxed(Identity) }
+    match node.attributes.int("dyntta.training") {
+        Some(1) => Err("training_mode: export the model in evaluation mode".into()),
+        _ => boxed(Dropout { float_mask: node.opset < 10 }),
+    }
+}
+
+impl Op for Dropout {
+    fn run(&self, mut inputs: Inputs, context: &Context<'_>) -> Result<Vec<Value>, String> {
+        let x = inputs.value(0)?;
+        let shape = x.shape();
+        let ones = Ints::truth(shape.clone(), std::iter::repeat_n(true, shape.iter().product()));
+        let mask = Value::Int(ones);
+        Ok(vec![x, if self.float_mask { Value::Float(mask.into_float(context.device)?) } else { mask }])
+    }
 }
 
 /// Floats stay as they are: all are single precision here.
@@ -50,24 +68,20 @@ fn cast(node: &Node) -> Result<Box<dyn Op>, String> {
     boxed(Cast { to: to.map_err(|e| format!("a target that {e}"))? })
 }
 
-fn to_ints(x: Value, truth: bool) -> Ints {
+fn to_ints(x: Value, kind: DataType) -> Ints {
     // Towards zero, as C does.
-    let integer = |v: f32| if truth { (v != 0.0).into() } else { v as i64 };
+    let integer = |v: f32| if kind == DataType::Bool { (v != 0.0).into() } else { v as i128 };
     match x {
-        Value::Float(x) => Ints { shape: x.shape(), data: x.values().into_iter().map(integer).collect() },
-        Value::Int(x) if truth => Ints { data: x.data.iter().map(|&v| (v != 0).into()).collect(), ..x },
-        Value::Int(x) => x,
+        Value::Float(x) => Ints::wrapped(kind, x.shape(), x.values().into_iter().map(integer)),
+        Value::Int(x) if x.kind == kind => x,
+        Value::Int(x) => Ints::wrapped(kind, x.shape.clone(), x.wide()),
     }
 }
 
 impl Op for Cast {
     fn run(&self, mut inputs: Inputs, context: &Context<'_>) -> Result<Vec<Value>, String> {
         let x = inputs.value(0)?;
-        if self.to.is_float() {
-            float(x.into_float(context.device)?)
-        } else {
-            ints(to_ints(x, self.to == DataType::Bool))
-        }
+        if self.to.is_float() { float(x.into_float(context.device)?) } else { ints(to_ints(x, self.to)) }
     }
 }
 
@@ -78,7 +92,7 @@ impl Op for CastLike {
     fn run(&self, mut inputs: Inputs, context: &Context<'_>) -> Result<Vec<Value>, String> {
         match (inputs.value(0)?, inputs.value(1)?) {
             (x, Value::Float(_)) => float(x.into_float(context.device)?),
-            (x, Value::Int(_)) => ints(to_ints(x, false)),
+            (x, Value::Int(like)) => ints(to_ints(x, like.kind)),
         }
     }
 }
@@ -105,14 +119,14 @@ struct Size;
 impl Op for Size {
     fn run(&self, mut inputs: Inputs, _: &Context<'_>) -> Result<Vec<Value>, String> {
         let count = inputs.value(0)?.shape().iter().product::<usize>();
-        ints(Ints { shape: vec![], data: vec![count as i64] })
+        ints(Ints::new(vec![], vec![count as i64]))
     }
 }
 
 fn reshaped(x: Value, shape: Vec<usize>) -> Result<Vec<Value>, String> {
     match x {
         Value::Float(x) => float(x.reshape(&shape)?),
-        Value::Int(x) if x.data.len() == shape.iter().product::<usize>() => ints(Ints { shape, ..x }),
+        Value::Int(x) if x.data.len() == value::count(&shape)? => ints(Ints { shape, ..x }),
         Value::Int(x) => Err(format!("{:?} does not reshape to {shape:?}", x.shape)),
     }
 }
@@ -224,12 +238,9 @@ impl Op for Transpose {
         match x {
             Value::Float(x) => float(x.permute(&order)),
             Value::Int(x) => {
-                let shape = order.iter().map(|&axis| x.shape[axis]).collect();
-                ints(x.pick(shape, |at| {
-                    let mut from = vec![0; rank];
-                    order.iter().zip(at).for_each(|(&axis, &i)| from[axis] = i);
-                    from
-                }))
+                let strides = x.strides();
+                let of = |list: &[usize]| order.iter().map(|&axis| list[axis]).collect::<Vec<_>>();
+                ints(x.view(of(&x.shape), &of(&strides)))
             }
         }
     }
@@ -280,77 +291,13 @@ impl Op for Unsqueeze {
 struct Expand;
 
 impl Op for Expand {
-    fn run(&self, mut inputs: Inputs, _: &Context<'_>) -> Result<Vec<Value>, String> {
+    fn run(&self, mut inputs: Inputs, context: &Context<'_>) -> Result<Vec<Value>, String> {
         let (x, target) = (inputs.value(0)?, inputs.ints(1)?.extents()?);
         let shape = broadcast(&x.shape(), &target)?;
+        context.made(&shape, x.shape().iter().product())?;
         match x {
             Value::Float(x) => float(x.expand(&shape)?),
             Value::Int(x) => ints(x.expand(&shape)?),
-        }
-    }
-}
-
-#[derive(Debug)]
-struct ConstantOfShape {
-    value: ConstantValue,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum ConstantValue {
-    Float(f32),
-    Int(i64),
-}
-
-fn constant_of_shape(node: &Node) -> Result<Box<dyn Op>, String> {
-    let value = match node.attributes.tensor("value") {
-        None => ConstantValue::Float(0.0),
-        Some(tensor) => {
-            let numbers = tensor::numbers(tensor, None).map_err(|e| format!("a value that {e}"))?;
-            match (&numbers.floats[..], &numbers.ints[..]) {
-                (&[v], _) => ConstantValue::Float(v),
-                (_, &[v]) => ConstantValue::Int(v),
-                _ => return Err("a value that is not one number".into()),
-            }
-        }
-    };
-    boxed(ConstantOfShape { value })
-}
-
-impl Op for ConstantOfShape {
-    fn run(&self, mut inputs: Inputs, context: &Context<'_>) -> Result<Vec<Value>, String> {
-        let shape = inputs.ints(0)?.extents()?;
-        let count = value::count(&shape)?;
-        match self.value {
-            ConstantValue::Float(v) => float(Float::from_values(vec![v; count], &shape, context.device)?),
-            ConstantValue::Int(v) => ints(Ints { shape, data: vec![v; count] }),
-        }
-    }
-}
-
-#[derive(Debug)]
-struct Range;
-
-impl Op for Range {
-    fn run(&self, mut inputs: Inputs, context: &Context<'_>) -> Result<Vec<Value>, String> {
-        let integers = matches!(inputs.0.first(), Some(Some(Value::Int(_))));
-        let mut number = |i: usize| -> Result<f64, String> {
-            match inputs.value(i)? {
-                Value::Int(x) if x.data.len() == 1 => Ok(x.data[0] as f64),
-                Value::Float(x) if x.shape().iter().product::<usize>() == 1 => Ok(x.values()[0].into()),
-                _ => Err(format!("input {i} is not one number")),
-            }
-        };
-        let (start, limit, step) = (number(0)?, number(1)?, number(2)?);
-        let count = ((limit - start) / step).ceil().max(0.0);
-        if count.is_nan() {
-            return Err(format!("the range from {start} to {limit} by {step}"));
-        }
-        let count = value::count(&[count as usize])?;
-        let values = (0..count).map(|i| start + i as f64 * step);
-        if integers {
-            ints(Ints::list(values.map(|v| v as i64).collect()))
-        } else {
-            float(Float::from_values(values.map(|v| v as f32).collect(), &[count], context.device)?)
         }
     }
 }
