@@ -5,7 +5,9 @@ use dyntta_augment::{Policy, PolicyAugment, PolicyOptions};
 use dyntta_data::Preprocessing;
 use dyntta_data::preprocessing::Given;
 use dyntta_image::{Rgb8, Stream};
+#[cfg(feature = "networks")]
 use dyntta_nn::checkpoint;
+#[cfg(feature = "networks")]
 use dyntta_train::{ClassifierSettings, TrainSettings};
 
 use crate::Scratch;
@@ -29,6 +31,7 @@ pub fn policy(bytes: &[u8], _: &Scratch) -> Result<(), String> {
     Ok(())
 }
 
+#[cfg(feature = "networks")]
 /// An enhancer's config, and settings as TOML and as a run keeps them.
 pub fn config(bytes: &[u8], scratch: &Scratch) -> Result<(), String> {
     let json = scratch.input("run/enhancer.json", bytes);
