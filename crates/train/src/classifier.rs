@@ -9,7 +9,7 @@ use dyntta_data::{Dataset, Options, Preprocessing, Skipped, Split};
 use dyntta_files::{shown, write_atomic};
 use dyntta_image::{ChannelOrder, Exif, Filter, ValueRange};
 use dyntta_nn::ops::plain::to_nhwc;
-use dyntta_nn::{Arch, Classifier, ClassifierNet, Init, Mode, Normalise, onnx, weights};
+use dyntta_nn::{Arch, Classifier, ClassifierNet, Init, Mode, Normalisation, Normalise, onnx, weights};
 use serde::{Deserialize, Serialize};
 
 use crate::augmentation::{Augmentation, Style};
@@ -514,8 +514,7 @@ fn fresh(
     let Some(path) = &resolved.start else { return Ok((net, None)) };
     let plain = device.clone().without_autodiff();
     let normalisation = normalisation(&resolved.preprocessing);
-    let trained =
-        Classifier::load_with(path, Some(resolved.arch), normalisation, &settings.load(), &plain)?;
+    let trained = Classifier::load_with(path, Some(resolved.arch), normalisation, &settings.load(), &plain)?;
     trained.notes().iter().for_each(|note| progress.message(note));
     check_classes(data, &trained)?;
     let trained = trained.network().expect("an ONNX graph is refused before");

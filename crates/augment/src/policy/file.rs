@@ -275,7 +275,9 @@ impl Reader<'_> {
                     format!("a radius between 0 and 1, both excluded, as in `{family}_0.25`"),
                     format!("`{}`", shown_text(&name)),
                 ),
-                other => ("an augmentation of the bank".to_owned(), shown_text(&other.to_string()).to_string()),
+                other => {
+                    ("an augmentation of the bank".to_owned(), shown_text(&other.to_string()).to_string())
+                }
             };
             self.error(name.span(), key, expected, found)
         })

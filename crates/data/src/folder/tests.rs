@@ -201,7 +201,11 @@ fn links_lead_round_once_and_devices_are_no_images() {
     symlink("/dev/zero", folder.0.join("set/a/z.png")).unwrap();
     let set = open(&folder).unwrap();
     assert_eq!(set.len(), 2);
-    assert!(set.describe().ends_with("; left out: 1 special (device, pipe or link to nothing)"), "{}", set.describe());
+    assert!(
+        set.describe().ends_with("; left out: 1 special (device, pipe or link to nothing)"),
+        "{}",
+        set.describe()
+    );
     let report = crate::check::check(folder.0.join("set"), 2, &mut |_, _| true).unwrap().unwrap();
     assert_eq!((report.images(), report.left_out.special, report.is_sound()), (2, 1, true), "{report:?}");
     symlink("nowhere.png", folder.0.join("set/a/2.png")).unwrap();

@@ -19,10 +19,12 @@ pub(crate) fn files() -> Vec<Vec<u8>> {
 fn file(compression: Compression) -> Result<Vec<u8>> {
     let schema = "message schema { optional group image { optional binary bytes; optional binary path (STRING); } \
                   optional int64 label; }";
-    let properties = WriterProperties::builder().set_compression(compression).set_data_page_row_count_limit(2).build();
+    let properties =
+        WriterProperties::builder().set_compression(compression).set_data_page_row_count_limit(2).build();
     let images: Vec<ByteArray> = labelled_images().into_iter().map(|(_, image)| image.into()).collect();
     let mut out = Vec::new();
-    let mut writer = SerializedFileWriter::new(&mut out, Arc::new(parse_message_type(schema)?), Arc::new(properties))?;
+    let mut writer =
+        SerializedFileWriter::new(&mut out, Arc::new(parse_message_type(schema)?), Arc::new(properties))?;
     let mut group = writer.next_row_group()?;
     for i in 0..3 {
         let Some(mut column) = group.next_column()? else { break };

@@ -38,11 +38,13 @@ pub fn config(bytes: &[u8], scratch: &Scratch) -> Result<(), String> {
     let toml = scratch.input("settings.toml", bytes);
     scratch.input("run/settings.json", bytes);
     let run = scratch.path("run");
-    let config = checkpoint::read_config(&json).map_err(message).and_then(|config| {
-        let _ = config.bank(&json).map_err(message)?;
-        // The weights beside it are of another network, which is to be said.
-        dyntta_runtime::Enhancer::load(&run).map(drop).map_err(message)
-    });
+    let config = checkpoint::EnhancerConfig::read(&json, &dyntta_files::Limits::DEFAULT)
+        .map_err(message)
+        .and_then(|config| {
+            let _ = config.bank(&json).map_err(message)?;
+            // The weights beside it are of another network, which is to be said.
+            dyntta_runtime::Enhancer::load(&run).map(drop).map_err(message)
+        });
     all([
         config,
         TrainSettings::read_toml(&toml).map(drop).map_err(message),
@@ -67,6 +69,7 @@ pub fn preprocessing(bytes: &[u8], _: &Scratch) -> Result<(), String> {
         let trimmed = |text: &str| text.trim_matches([' ', '"', ',']).to_owned();
         metadata.insert(trimmed(key), trimmed(value));
     }
-    let metadata = Given::from_metadata("model", &metadata).map_err(message).and_then(|read| complete(read.0)).map(drop);
+    let metadata =
+        Given::from_metadata("model", &metadata).map_err(message).and_then(|read| complete(read.0)).map(drop);
     all([file, metadata])
 }
