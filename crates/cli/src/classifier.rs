@@ -170,7 +170,7 @@ fn print_graph(info: &Info) {
         say!("  the softmax at its end is taken off: training wants what goes into it");
     }
     for note in &info.notes {
-        println!("  {note}");
+        say!("  {}", line(note));
     }
     if info.one_by_one {
         say!("  it works for its own batch size only: larger batches run in parts");

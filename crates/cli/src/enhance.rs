@@ -12,7 +12,7 @@ use crate::bounds;
 use crate::claims::{Claims, Overwrite};
 use crate::message::describe;
 use crate::preprocessing::ExifArg;
-use crate::progress;
+use crate::progress::{self, available_bytes};
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -37,6 +37,9 @@ pub struct Args {
     #[command(flatten)]
     overwrite: Overwrite,
 }
+
+/// What enhancing takes for every pixel, about: the networks' maps of full, half and quarter size.
+const BYTES_PER_PIXEL: u64 = 600;
 
 /// Files of which something is said by name.
 const SHOWN: usize = 20;
@@ -144,6 +147,18 @@ fn enhance(
 ) -> Result<Profile> {
     let how = Decode { exif: args.exif.0, profile: true, ..Decode::default() };
     let decoded = read_with(file, &how)?;
+    let needed = BYTES_PER_PIXEL * (decoded.image.width as u64) * (decoded.image.height as u64);
+    if let Some(free) = available_bytes().filter(|free| needed > *free) {
+        let mib = |bytes: u64| bytes >> 20;
+        bail!(
+            "{}: expected an image that fits the memory, found {}x{} pixels, which take about {} MiB of {} MiB that are free",
+            shown(file),
+            decoded.image.width,
+            decoded.image.height,
+            mib(needed),
+            mib(free)
+        );
+    }
     let image = enhancer.enhance_with(workspace, &decoded.image);
     let metadata = Metadata { icc: decoded.profile.rgb(), marked: true };
     write_atomic(out, &args.format.encode_with(&image, &metadata)?)?;

@@ -373,10 +373,8 @@ impl Classifier {
     ///
     /// # Errors
     /// If an ONNX graph fails on such a batch; one that passed [`Classifier::check_size`] may do so for the number of images, or
-    /// for their values.
-    ///
-    /// It is [`Error::ImageSize`] for a size that the network does not take.
-    pub fn try_forward(&self, images: Tensor<4>) -> Result<Tensor<2>, Error> {
+    /// for their values. [`Error::ImageSize`] for a size that the network does not take.
+    pub fn forward(&self, images: Tensor<4>) -> Result<Tensor<2>, Error> {
         let [_, _, height, width] = images.dims();
         let images = to_nhwc(images);
         match &self.net {
@@ -386,14 +384,6 @@ impl Classifier {
             }
             Net::Graph(graph) => graph.forward_nhwc(self.graph_input(images, graph.info())),
         }
-    }
-
-    /// As [`Classifier::try_forward`].
-    ///
-    /// # Panics
-    /// Where that fails.
-    pub fn forward(&self, images: Tensor<4>) -> Tensor<2> {
-        self.try_forward(images).unwrap_or_else(|error| panic!("{error}"))
     }
 
     /// What a graph is fed for images `[n, h, w, 3]` in `0..=1`.

@@ -54,7 +54,7 @@ fn check(theirs: &str, ours: &str) {
     for (size, expected) in network.logits {
         let image: Vec<f32> = uniform("image0", 3 * size * size).map(|u| (2.0 * u) as f32).collect();
         let image = Tensor::from_data(TensorData::new(image, [1, 3, size, size]), &Device::flex());
-        let found = classifier.forward(image).into_data().try_to_vec::<f32>().unwrap();
+        let found = classifier.forward(image).unwrap().into_data().try_to_vec::<f32>().unwrap();
         let norm = |v: &mut dyn Iterator<Item = f32>| v.map(|v| v * v).sum::<f32>().sqrt();
         let off =
             norm(&mut found.iter().zip(&expected).map(|(a, b)| a - b)) / norm(&mut expected.iter().copied());
