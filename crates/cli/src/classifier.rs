@@ -60,7 +60,7 @@ pub fn run(args: Args, claims: Claims, stop: &Stop) -> Result<()> {
 }
 
 fn info(args: &InfoArgs) -> Result<()> {
-    let path = &args.classifier;
+    let path = &dyntta_nn::classifier_file(&args.classifier)?;
     let arch = args.arch.as_deref().map(str::parse::<Arch>).transpose()?;
     let resolve = |arch: Arch, metadata: BTreeMap<String, String>| {
         let preset = if matches!(arch, Arch::CifarResNet(_)) { Preset::Cifar } else { Preset::Imagenet };
