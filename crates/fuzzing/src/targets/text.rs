@@ -64,6 +64,7 @@ pub fn preprocessing(bytes: &[u8], _: &Scratch) -> Result<(), String> {
         let trimmed = |text: &str| text.trim_matches([' ', '"', ',']).to_owned();
         metadata.insert(trimmed(key), trimmed(value));
     }
-    let metadata = Given::from_metadata("model", &metadata).map_err(message).and_then(|read| complete(read.0)).map(drop);
+    let metadata =
+        Given::from_metadata("model", &metadata).map_err(message).and_then(|read| complete(read.0)).map(drop);
     all([file, metadata])
 }
