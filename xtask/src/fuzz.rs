@@ -203,7 +203,7 @@ fn add(sum: &mut Sum, report: &Value) {
 /// Seeds and dictionaries as files.
 pub fn seeds(mut args: impl Iterator<Item = String>) -> Result<()> {
     let folder = PathBuf::from(args.next().context(crate::USAGE)?);
-    for target in &TARGETS {
+    for target in TARGETS {
         let corpus = folder.join("corpus").join(target.name);
         std::fs::create_dir_all(&corpus)?;
         for (i, seed) in (target.seeds)().iter().enumerate() {

@@ -158,7 +158,7 @@ fn report(options: &Options, what: &str, total: &[f64], parts: &[(&str, f64)], t
 
 fn forward(options: &Options) -> Result<()> {
     let Options { size: Size(w, h), batch, runs, .. } = *options;
-    let enhancer = Enhancer::untrained(Method::Dyntta, 0).with_control_size(options.control_size);
+    let enhancer = Enhancer::untrained(Method::Dyntta, 0).with_control_size(options.control_size)?;
     let mut stream = Stream::new(0, &["bench"]);
     let images: Vec<f32> = (0..batch * 3 * h * w).map(|_| stream.uniform_f32()).collect();
     let mut out = vec![0.0; images.len()];

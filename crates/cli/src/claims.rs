@@ -11,7 +11,7 @@ use anyhow::{Result, bail};
 use clap::{Arg, ArgMatches, Command};
 use dyntta_files::{Limits, Ours, read_text, shown};
 use dyntta_nn::checkpoint::WEIGHTS;
-use dyntta_train::{CLASSIFIER, METRICS, SETTINGS};
+use dyntta_train::{RUN_FILES, SETTINGS};
 use serde_json::Value;
 
 #[cfg(test)]
@@ -80,12 +80,14 @@ const ROLES: &[(Role, &[&str])] = &[
             "momentum",
             "on_error",
             "optimizer",
+            "output",
             "policies",
             "preset",
             "range",
             "resize",
             "runs",
             "schedule",
+            "scores",
             "seed",
             "seeds",
             "setting",
@@ -102,6 +104,7 @@ const ROLES: &[(Role, &[&str])] = &[
             "threads",
             "top_k",
             "weight_decay",
+            "weights_key",
         ],
     ),
 ];
@@ -243,16 +246,16 @@ impl Claims {
     ///
     /// # Errors
     /// If there is one and no run goes on.
-    pub fn run_folder(&mut self, folder: &Path, files: &[&str], resume: bool) -> Result<()> {
+    pub fn run_folder(&mut self, folder: &Path, resume: bool) -> Result<()> {
         self.folder("--out", folder);
-        for file in files {
+        for file in RUN_FILES {
             self.file("--out", &folder.join(file), |_| true);
         }
         // Onto an input is what is said first.
         self.check()?;
-        match files.iter().find(|file| fs::symlink_metadata(folder.join(file)).is_ok()) {
+        match first_of_a_run(folder) {
             Some(_) if resume => Ok(()),
-            Some(&SETTINGS) => bail!(
+            Some(SETTINGS) => bail!(
                 "`out`: expected a folder without a run; continue the run with --resume or choose another folder, found a \
                  run in {}",
                 shown(folder)
@@ -269,9 +272,9 @@ impl Claims {
     ///
     /// # Errors
     /// If there is something else of those names.
-    pub fn own_run(&mut self, name: &str, folder: &Path, files: &[&str]) -> Result<()> {
+    pub fn own_run(&mut self, name: &str, folder: &Path) -> Result<()> {
         self.folder(name, folder);
-        let Some(file) = files.iter().find(|file| fs::symlink_metadata(folder.join(file)).is_ok()) else {
+        let Some(file) = first_of_a_run(folder) else {
             return Ok(());
         };
         let settings = read_text(&folder.join(SETTINGS), Limits::DEFAULT.text_bytes);
@@ -296,11 +299,10 @@ impl Claims {
 /// The state of a run in its folder.
 const STATE: &str = "state.safetensors";
 
-/// The files of an enhancer's run.
-pub const ENHANCER_RUN: &[&str] = &[SETTINGS, METRICS, STATE, WEIGHTS, "enhancer.json"];
-
-/// The files of a classifier's.
-pub const CLASSIFIER_RUN: &[&str] = &[SETTINGS, METRICS, STATE, CLASSIFIER, "classifier.json"];
+/// The first of a run's files that is in a folder.
+fn first_of_a_run(folder: &Path) -> Option<&'static str> {
+    RUN_FILES.into_iter().find(|file| fs::symlink_metadata(folder.join(file)).is_ok())
+}
 
 fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."))

@@ -85,7 +85,9 @@ fn info(args: &InfoArgs) -> Result<()> {
     let graph = classifier.graph().map(|graph| graph.info());
     let parameters = match graph {
         Some(_) => None,
-        None => Some(weights::read(path)?.values().map(|entry| entry.data.len()).sum::<usize>()),
+        None => classifier
+            .network()
+            .map(|net| weights::state_dict(net).values().map(|entry| entry.data.len()).sum::<usize>()),
     };
     if args.json {
         let out = json!({
@@ -168,7 +170,7 @@ fn print_graph(info: &Info) {
         say!("  the softmax at its end is taken off: training wants what goes into it");
     }
     for note in &info.notes {
-        println!("  {note}");
+        say!("  {}", line(note));
     }
     if info.one_by_one {
         say!("  it works for its own batch size only: larger batches run in parts");

@@ -90,12 +90,10 @@ const SHOWN: usize = 30;
 fn text(report: &Report) -> String {
     let mut lines = vec![one_line(&format!("{}: {}", report.path, report.layout))];
     let mut line = |text: String| lines.push(format!("  {text}"));
-    line(format!(
-        "{} images in {} classes; {} other files ignored",
-        report.images(),
-        report.classes.len(),
-        report.ignored
-    ));
+    line(format!("{} images in {} classes", report.images(), report.classes.len()));
+    if !report.left_out.is_nothing() {
+        line(format!("left out: {}", report.left_out));
+    }
     if let (Some(width), Some(height)) = (report.sizes.width, report.sizes.height) {
         if width.0 == width.1 && height.0 == height.1 {
             line(format!("all of {}x{} pixels", width.0, height.0));

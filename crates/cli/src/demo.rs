@@ -7,7 +7,7 @@ use dyntta_files::{Ours, shown};
 use dyntta_train::Stop;
 use dyntta_train::demo::{Effort, demo};
 
-use crate::claims::{CLASSIFIER_RUN, Claims, ENHANCER_RUN, Overwrite};
+use crate::claims::{Claims, Overwrite};
 use crate::out::{say, write};
 use crate::progress::{self, clock, peak_mib};
 
@@ -33,9 +33,8 @@ pub fn run(args: Args, mut claims: Claims, stop: &Stop) -> Result<()> {
     let text = std::fs::read_to_string(at(FILES[0])).unwrap_or_default();
     let ours: Ours = if text.contains("\"data\": \"Fashion-MNIST\"") { |_| true } else { |_| false };
     FILES.iter().for_each(|file| claims.file("--out", &at(file), ours));
-    claims.own_run("--out", &at("classifier"), CLASSIFIER_RUN)?;
-    for run in ["urie", "dyntta"] {
-        claims.own_run("--out", &at(run), ENHANCER_RUN)?;
+    for run in ["classifier", "urie", "dyntta"] {
+        claims.own_run("--out", &at(run))?;
     }
     claims.check()?;
     let mut progress = progress::new();

@@ -3,18 +3,16 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use burn::tensor::Device;
 use dyntta::{Enhancer, Workspace};
 use dyntta_files::{shown, write_atomic};
 use dyntta_image::{Decode, FileFormat, Metadata, Profile, is_image_name, is_ours, read_with};
-use dyntta_nn::{checkpoint, weights};
 use dyntta_train::Stop;
 
 use crate::bounds;
 use crate::claims::{Claims, Overwrite};
 use crate::message::describe;
 use crate::preprocessing::ExifArg;
-use crate::progress;
+use crate::progress::{self, available_bytes};
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -39,6 +37,9 @@ pub struct Args {
     #[command(flatten)]
     overwrite: Overwrite,
 }
+
+/// What enhancing takes for every pixel, about: the networks' maps of full, half and quarter size.
+const BYTES_PER_PIXEL: u64 = 600;
 
 /// Files of which something is said by name.
 const SHOWN: usize = 20;
@@ -76,19 +77,6 @@ fn jobs(args: &Args) -> Result<Vec<(PathBuf, PathBuf)>> {
     Ok(jobs)
 }
 
-/// Loads a checkpoint. Bare weights in whatever format and by whatever keys (a published URIE) are brought into ours
-/// first.
-fn load(path: &Path) -> Result<Enhancer> {
-    if path.is_dir() || path.with_extension("json").is_file() {
-        return Ok(Enhancer::load(path)?);
-    }
-    let (bare, _) = checkpoint::load(path, &Device::flex())?;
-    let folder = tempfile::tempdir().context("temporary folder")?;
-    let file = folder.path().join(checkpoint::WEIGHTS);
-    weights::write(&file, &weights::state_dict(&bare), Default::default())?;
-    Ok(Enhancer::load(&file)?)
-}
-
 /// A list of notes, a line each, as far as they are shown.
 fn list(notes: &[String]) -> String {
     let shown = notes.iter().take(SHOWN).map(|note| format!("\n  {note}")).collect::<String>();
@@ -106,9 +94,9 @@ pub fn run(args: Args, mut claims: Claims, stop: &Stop) -> Result<()> {
         claims.file(&format!("the enhanced {}", shown(file)), out, is_ours);
     }
     claims.check()?;
-    let mut enhancer = load(&args.enhancer)?;
+    let mut enhancer = Enhancer::load(&args.enhancer)?;
     if let Some(size) = args.control_size {
-        enhancer = enhancer.with_control_size((size > 0).then_some(size));
+        enhancer = enhancer.with_control_size((size > 0).then_some(size))?;
     }
     std::fs::create_dir_all(&args.out).with_context(|| format!("{}: cannot be made", shown(&args.out)))?;
     let mut progress = progress::new();
@@ -159,6 +147,18 @@ fn enhance(
 ) -> Result<Profile> {
     let how = Decode { exif: args.exif.0, profile: true, ..Decode::default() };
     let decoded = read_with(file, &how)?;
+    let needed = BYTES_PER_PIXEL * (decoded.image.width as u64) * (decoded.image.height as u64);
+    if let Some(free) = available_bytes().filter(|free| needed > *free) {
+        let mib = |bytes: u64| bytes >> 20;
+        bail!(
+            "{}: expected an image that fits the memory, found {}x{} pixels, which take about {} MiB of {} MiB that are free",
+            shown(file),
+            decoded.image.width,
+            decoded.image.height,
+            mib(needed),
+            mib(free)
+        );
+    }
     let image = enhancer.enhance_with(workspace, &decoded.image);
     let metadata = Metadata { icc: decoded.profile.rgb(), marked: true };
     write_atomic(out, &args.format.encode_with(&image, &metadata)?)?;

@@ -10,7 +10,7 @@ use dyntta_files::shown;
 use dyntta_train::{EstimateSettings, Setting, Stop, TrainSettings, estimate};
 
 use crate::bounds;
-use crate::claims::{self, Claims, ENHANCER_RUN, Overwrite};
+use crate::claims::{self, Claims, Overwrite};
 use crate::out::say;
 use crate::preprocessing::{self, OnErrorArg};
 use crate::progress;
@@ -98,7 +98,7 @@ fn claim(args: &Args, mut claims: Claims) -> Result<()> {
         let name = "the runs beside --out";
         claims.folder(name, &runs(args));
         for run in ["urie", "dyntta"] {
-            claims.own_run(name, &runs(args).join(run), ENHANCER_RUN)?;
+            claims.own_run(name, &runs(args).join(run))?;
         }
     }
     claims.check()?;
@@ -133,6 +133,7 @@ pub fn run(args: &Args, claims: Claims, stop: &Stop) -> Result<()> {
             arch: args.arch.clone(),
             output: args.input.reading.output.clone(),
             scores: args.input.reading.scores(),
+            weights_key: args.input.reading.weights_key.clone(),
             setting: Some(args.setting),
             preset: args.preset.clone(),
             limit: args.limit,

@@ -15,8 +15,8 @@ use dyntta_nn::{Arch, Classifier, Normalisation};
 use dyntta_train::baselines::{self, Settings};
 use dyntta_train::report::{Column, eval_json, seen_note, table};
 use dyntta_train::{
-    Contender, Corrupted, Geometry, Plan, Setting, Stop, check_class_count, check_classes, compare,
-    load_classifier, metadata, named, normalisation, report_skipped, usual, usual_name,
+    Contender, Corrupted, Geometry, Plan, Setting, Stop, check_class_count, check_classes, class_names,
+    compare, load_classifier, metadata, named, normalisation, report_skipped, usual, usual_name,
 };
 use serde_json::json;
 
@@ -155,13 +155,8 @@ pub fn run(args: Args, mut claims: Claims, stop: &Stop) -> Result<()> {
         progress.message(&message);
     }
     let plan = plan(&args, geometry, &input, &classifier, &skipped)?;
-    if let (Some(config), Some(data)) = (&config, &plan.clean)
-        && config.classifier.classes != data.classes
-    {
-        progress.message(&format!(
-            "note: the enhancer was trained on the classes {:?}, these are {:?}",
-            config.classifier.classes, data.classes
-        ));
+    if let Some(data) = &plan.clean {
+        progress.message(&format!("clean images {}", data.describe()));
     }
     let name = config.as_ref().map_or("urie".to_owned(), |c| c.method.to_string());
     let name = format!("with {name}");
@@ -263,7 +258,10 @@ fn resolve(
         default: usual(preset, arch),
         default_name: &usual_name(preset, arch),
     };
-    Ok(sources.resolve()?)
+    let (mut input, from) = sources.resolve()?;
+    let trained_for = config.map(|c| c.classifier.classes.as_slice());
+    input.classes = class_names(input.classes.as_deref(), trained_for)?;
+    Ok((input, from))
 }
 
 fn severities(args: &Args) -> Result<Option<Vec<Severity>>> {

@@ -120,9 +120,19 @@ impl Progress for Lines {
 
 /// The largest resident size this process has had, in MiB, where the system tells.
 pub fn peak_mib() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:"))?;
-    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kib| kib / 1024)
+    kib("/proc/self/status", "VmHWM:").map(|kib| kib / 1024)
+}
+
+/// How many bytes of memory are free or can be freed, where the system tells.
+pub fn available_bytes() -> Option<u64> {
+    kib("/proc/meminfo", "MemAvailable:")?.checked_mul(1024)
+}
+
+/// A number of KiB by its name in one of the system's lists.
+fn kib(list: &str, name: &str) -> Option<u64> {
+    let text = std::fs::read_to_string(list).ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+    line.trim().strip_suffix("kB")?.trim().parse().ok()
 }
 
 #[cfg(test)]

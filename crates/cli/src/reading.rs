@@ -16,9 +16,9 @@ impl ValueEnum for ScoresArg {
     }
 }
 
-/// What an ONNX file leaves open.
+/// What a classifier's file leaves open.
 #[derive(clap::Args)]
-#[command(next_help_heading = "Classifiers from ONNX files (docs/classifiers.md)")]
+#[command(next_help_heading = "What a classifier's file leaves open (docs/classifiers.md)")]
 pub struct Args {
     /// The output with the classes' scores [default: the one with as many as there are classes, or the first that may be]
     #[arg(long, value_name = "NAME")]
@@ -26,6 +26,10 @@ pub struct Args {
     /// What that output holds [default: told by its values]
     #[arg(long, value_enum)]
     scores: Option<ScoresArg>,
+    /// Of a file of weights, which of several sets: what stands before its keys, such as state_dict_ema [default: averaged
+    /// weights first, then state_dict, then model]
+    #[arg(long, value_name = "KEY")]
+    pub weights_key: Option<String>,
 }
 
 impl Args {
@@ -36,6 +40,7 @@ impl Args {
 
     /// How a file is to be read.
     pub fn options(&self) -> Options {
-        Options { output: self.output.clone(), scores: self.scores(), ..Options::default() }
+        let (output, weights_key) = (self.output.clone(), self.weights_key.clone());
+        Options { output, scores: self.scores(), weights_key, ..Options::default() }
     }
 }

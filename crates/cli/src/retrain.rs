@@ -7,7 +7,7 @@ use anyhow::{Result, bail};
 use dyntta_train::{ClassifierSettings, Stop, train_classifier};
 
 use crate::bounds;
-use crate::claims::{CLASSIFIER_RUN, Claims};
+use crate::claims::Claims;
 use crate::preprocessing::{self, OnErrorArg};
 use crate::progress;
 use crate::recipe;
@@ -107,6 +107,7 @@ impl Common {
             data: self.data.clone(),
             validation: self.validation.clone(),
             arch: self.arch.clone(),
+            weights_key: self.input.reading.weights_key.clone(),
             strength: self.strength,
             style: self.style.clone(),
             top_k: self.top_k,
@@ -173,7 +174,7 @@ impl Common {
         if let Some(path) = &settings.preprocessing {
             claims.input("--preprocessing", path);
         }
-        claims.run_folder(&self.out, CLASSIFIER_RUN, self.resume)?;
+        claims.run_folder(&self.out, self.resume)?;
         let started = Instant::now();
         let mut progress = progress::new();
         let summary = train_classifier(&settings, &self.out, self.resume, stop, &mut *progress)?;

@@ -9,7 +9,7 @@ use dyntta_nn::checkpoint::{Method, WEIGHTS};
 use dyntta_train::{Setting, Stop, TrainSettings, train_enhancer};
 
 use crate::bounds;
-use crate::claims::{Claims, ENHANCER_RUN};
+use crate::claims::Claims;
 use crate::preprocessing::{self, OnErrorArg};
 use crate::progress;
 use crate::recipe;
@@ -90,6 +90,7 @@ impl Args {
             arch: self.arch.clone(),
             output: self.input.reading.output.clone(),
             scores: self.input.reading.scores(),
+            weights_key: self.input.reading.weights_key.clone(),
             preprocessing: self.input.preprocessing.clone(),
             input_size: given.input_size,
             resize: given.resize,
@@ -147,7 +148,7 @@ pub fn run(args: Args, mut claims: Claims, stop: &Stop) -> Result<()> {
     if let Some(path) = &settings.preprocessing {
         claims.input("--preprocessing", path);
     }
-    claims.run_folder(&args.out, ENHANCER_RUN, args.resume)?;
+    claims.run_folder(&args.out, args.resume)?;
     let started = Instant::now();
     let mut progress = progress::new();
     let summary = train_enhancer(&settings, &args.out, args.resume, stop, &mut *progress)?;

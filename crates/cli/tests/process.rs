@@ -1,5 +1,5 @@
 //! The command as a process: closed pipes, full disks, terminals that are gone, signals, devices and links as outputs.
-#![cfg(unix)]
+#![cfg(target_os = "linux")]
 
 use std::fs::{self, File};
 use std::io::Read;
@@ -40,7 +40,7 @@ fn full() -> Stdio {
 /// Trains for ever, in small steps.
 fn endless(place: &Place, run: &str) -> Vec<String> {
     let line = format!(
-        "train --data {} --classifier {} --preset cifar --bank gamma,contrast --epochs 100000 --batch-size 4 --out {}",
+        "train --data {} --classifier {} --preset cifar --method urie --epochs 100000 --batch-size 4 --out {}",
         place.at("data"),
         place.at("net.safetensors"),
         place.at(run)

@@ -19,6 +19,9 @@ pub(crate) const PIXELS: Encoding = Encoding::Planar { width: SIDE, height: SIDE
 pub(crate) const CLASSES_10: [&str; 10] =
     ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"];
 
+/// The most records in a file; CIFAR's have 50,000.
+const MOST: u64 = 1_000_000;
+
 struct Version {
     layout: &'static str,
     /// Labels before a record's pixels; the last one counts.
@@ -78,6 +81,14 @@ pub(crate) fn open(folder: &Path, split: Split) -> Result<Dataset, Error> {
         if archive.len == 0 || archive.len % record != 0 {
             let found = format!("{} bytes", archive.len);
             return Err(Error::layout(path.display(), format!("whole records of {record} bytes"), found));
+        }
+        if archive.len / record > MOST {
+            let found = format!("{} bytes", archive.len);
+            return Err(Error::layout(
+                path.display(),
+                format!("at most {MOST} records of {record} bytes"),
+                found,
+            ));
         }
         let stem = file_name.trim_end_matches(".bin");
         for i in 0..archive.len / record {

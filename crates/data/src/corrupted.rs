@@ -215,7 +215,7 @@ impl CorruptedSet {
             expected.iter().all(|class| given.contains_key(class))
         };
         let classes = match (classes, &first.images) {
-            (Some(given), _) if all_given(given) => given.to_vec(),
+            (Some(given), _) if all_given(given) => given.iter().map(|name| classes::normal(name)).collect(),
             (Some(given), _) => {
                 let path = path.display().to_string();
                 return Err(Error::Classes { path, list: None, expected: given.to_vec(), found: expected });
@@ -337,9 +337,12 @@ fn open_tars(path: &Path, tars: &[PathBuf], wanted: &Wanted) -> Result<Parts, Er
     }
     let list = index.class_list(&prefix, &[classes::FILE])?;
     let store = index.store;
+    // Said once, with the first part.
+    let mut left_out = Some(index.left_out);
     let part = |((corruption, severity), entries): ((String, u8), _)| {
         let name = format!("{}:{prefix}{corruption}/{severity}", path.display());
-        let listing = Listing { images: entries, ..Listing::default() };
+        let left_out = left_out.take().unwrap_or_default();
+        let listing = Listing { images: entries, left_out, ..Listing::default() };
         let set = listing.into_dataset(name, LAYOUT, None, store.clone())?;
         Ok(CorruptedPart::new(&corruption, severity, Images::Listed(set)))
     };

@@ -15,8 +15,9 @@ impl Dataset {
     /// A SHA-256 in hexadecimal digits of what the set holds, wherever it lies and however it is packed: a folder and a tar of
     /// it have the same.
     ///
-    /// It covers the class names in their order, the path, the label and the length in bytes of every image in their order, and
-    /// the bytes of 64 images spread evenly over the set (all, if there are fewer). An edit that keeps the length of a file is
+    /// It covers the class names in their order, the path, the label and the length in bytes of every image in their order (not
+    /// the lengths in Parquet, which are known only of images that were read), and the bytes of 64 images spread evenly over
+    /// the set (all, if there are fewer). An edit that keeps the length of a file is
     /// so found if it is one of those. After [`Dataset::skip_broken`], a file that cannot be read counts as one.
     ///
     /// # Errors

@@ -1,3 +1,4 @@
+use std::collections::HashSet;
 use std::fmt::Display;
 use std::io;
 use std::path::Path;
@@ -47,7 +48,7 @@ pub enum Error {
         found: Vec<String>,
     },
     /// A key of a preprocessing file, a flag of that name, or a key of a model's metadata is not what it should be.
-    #[error("{path}: `{key}`: expected {expected}, found {found}")]
+    #[error("{}: `{}`: expected {expected}, found {}", clean(path), clean(key), clean(found))]
     Preprocessing {
         /// The file, or where else the key stands.
         path: String,
@@ -59,7 +60,7 @@ pub enum Error {
         found: String,
     },
     /// A limit or a share that selects nothing.
-    #[error("{path}: expected {expected}, found {found}")]
+    #[error("{}: expected {expected}, found {}", clean(path), clean(found))]
     Selection {
         /// The data set.
         path: String,
@@ -70,8 +71,9 @@ pub enum Error {
     },
     /// A corrupted set was made with other settings than those asked for.
     #[error(
-        "{path}: the set was made with `{key}` {found}, this run has {expected}; write to another folder, or with the same \
-         settings"
+        "{}: the set was made with `{key}` {}, this run has {expected}; write to another folder, or with the same settings",
+        clean(path),
+        clean(found)
     )]
     Manifest {
         /// The manifest.
@@ -85,7 +87,8 @@ pub enum Error {
     },
     /// The images of one batch differ in size.
     #[error(
-        "{path}: expected an image of {} pixels as the first of its batch, found {}",
+        "{}: expected an image of {} pixels as the first of its batch, found {}",
+        clean(path),
         size(expected),
         size(found)
     )]
@@ -121,6 +124,7 @@ fn size((width, height): &(usize, usize)) -> String {
 fn classes(source: &Option<String>, expected: &[String], found: &[String]) -> String {
     let of = source.as_ref().map_or(String::new(), |path| format!(" of {}", clean(path)));
     let without = |names: &[String], others: &[String]| {
+        let others: HashSet<&String> = others.iter().collect();
         let left: Vec<String> = names.iter().filter(|name| !others.contains(name)).cloned().collect();
         list(&left)
     };

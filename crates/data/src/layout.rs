@@ -110,6 +110,7 @@ fn folder(path: &Path) -> Result<Option<Layout>, Error> {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
     use crate::testing::Folder;
     use crate::{Dataset, Options};
 
@@ -144,6 +145,58 @@ mod tests {
         assert!(
             fail("odd.bin", &[b'x'; 2000]).contains("an uncompressed tar, found a file that begins [78,")
         );
+    }
+
+    /// Where the documentation has a layout.
+    fn documented(layout: &Layout) -> &'static str {
+        match layout {
+            Layout::Cifar | Layout::CifarPython => "CIFAR-10, CIFAR-100",
+            Layout::Idx => "idx",
+            Layout::Cub => "CUB-200-2011",
+            Layout::TinyImagenet => "Tiny-ImageNet",
+            Layout::Parquet(_) => "Parquet",
+            Layout::Archives(name, _) => name.trim_end_matches(" of classes"),
+            Layout::Table => "CSV",
+            Layout::Folder => "folder of classes",
+        }
+    }
+
+    #[test]
+    fn every_layout_is_documented_and_recognised() {
+        let text = include_str!("../../../docs/data.md");
+        let table = text
+            .split("\n\n")
+            .find(|part| part.starts_with("| layout | what it looks like | classes |"))
+            .unwrap();
+        let mut rows: Vec<&str> =
+            table.lines().skip(2).map(|row| row.split('|').nth(1).unwrap().trim()).collect();
+        rows.sort_unstable();
+        let folder = Folder::new();
+        let tar = crate::testing::tar(&[("a/1.png", b""), ("b/1.png", b"")]);
+        let files: [(&str, &str, &[u8]); 13] = [
+            ("folder", "folder/a/1.png", b""),
+            ("one.tar", "one.tar", &tar),
+            ("shards", "shards/0.tar", &tar),
+            ("shards/*.tar", "shards/1.tar", &tar),
+            ("x.zip", "x.zip", b"PK\x03\x04"),
+            ("x.parquet", "x.parquet", b"PAR1"),
+            ("binary", "binary/test_batch.bin", b""),
+            ("python", "python/test", b""),
+            ("python", "python/meta", b""),
+            ("mnist", "mnist/t10k-images-idx3-ubyte", b""),
+            ("cub", "cub/images.txt", b""),
+            ("tiny", "tiny/images/1.JPEG", b""),
+            ("x.csv", "x.csv", b"path,label"),
+        ];
+        files.iter().for_each(|(_, file, bytes)| drop(folder.file(file, bytes)));
+        folder.file("cub/image_class_labels.txt", "");
+        folder.file("tiny/val_annotations.txt", "");
+        // Told by what is in the archives.
+        let mut found = vec!["WebDataset"];
+        found.extend(files.iter().map(|(path, ..)| documented(&recognise(&folder.0.join(path)).unwrap())));
+        found.sort_unstable();
+        found.dedup();
+        assert_eq!(found, rows);
     }
 
     #[cfg(unix)]

@@ -50,7 +50,8 @@ impl LeftOut {
         *self.not_read.entry(extension(name)).or_default() += 1;
     }
 
-    pub(crate) fn merge(&mut self, other: &Self) {
+    /// Adds what was left out of another part.
+    pub fn merge(&mut self, other: &Self) {
         for (mine, others) in
             [(&mut self.by_extension, &other.by_extension), (&mut self.not_read, &other.not_read)]
         {
@@ -96,8 +97,8 @@ impl fmt::Display for LeftOut {
         }
         let counted = [
             (self.outside, "outside the class folders"),
-            (self.special, "no regular files"),
-            (self.hidden, "hidden or a system's"),
+            (self.special, "special (device, pipe or link to nothing)"),
+            (self.hidden, "hidden or system"),
         ];
         parts.extend(counted.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")));
         if !self.empty.is_empty() {
@@ -128,8 +129,8 @@ mod tests {
         (left.hidden, left.special) = (2, 1);
         left.empty = vec!["dog".into()];
         assert_eq!(left.files(), 7);
-        let expected = "1 .tiff (not read), 2 .txt, 1 without extension, 1 .\\u{1b}, 1 .md, 1 no regular files, 2 hidden \
-                        or a system's, 1 folder without images (dog)";
+        let expected = "1 .tiff (not read), 2 .txt, 1 without extension, 1 .\\u{1b}, 1 .md, 1 special (device, pipe or \
+                        link to nothing), 2 hidden or system, 1 folder without images (dog)";
         assert_eq!(left.to_string(), expected);
         let mut twice = left.clone();
         twice.merge(&left);

@@ -81,6 +81,7 @@ use reader::open_files;
 #[cfg(not(feature = "parquet"))]
 fn open_files(path: &Path, _: &[PathBuf]) -> Result<Dataset, Error> {
     let expected = "a layout that this build reads";
-    let found = "a Parquet file; build with `--features parquet` to read it";
+    let found =
+        "a Parquet file; `cargo install --path crates/cli --features parquet` builds one that reads it";
     Err(Error::layout(path.display(), expected, found))
 }

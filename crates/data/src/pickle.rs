@@ -50,6 +50,8 @@ pub(crate) struct Pickle<'a> {
     values: Vec<Value>,
     stack: Vec<Id>,
     memo: HashMap<u64, Id>,
+    /// How many places lists and dictionaries have, all together.
+    places: usize,
 }
 
 type Found<T> = Result<T, String>;
@@ -60,7 +62,8 @@ impl<'a> Pickle<'a> {
     /// # Errors
     /// What was found that should not be there.
     pub fn read(file: &'a [u8]) -> Found<Self> {
-        let mut pickle = Self { file, at: 0, values: Vec::new(), stack: Vec::new(), memo: HashMap::new() };
+        let mut pickle =
+            Self { file, at: 0, values: Vec::new(), stack: Vec::new(), memo: HashMap::new(), places: 0 };
         while pickle.step()? {}
         match pickle.stack.last().map(|&id| &pickle.values[id]) {
             Some(Value::Dict(_)) => Ok(pickle),
@@ -170,7 +173,14 @@ impl<'a> Pickle<'a> {
         self.push(Value::Tuple(items))
     }
 
+    /// Counts places in lists and dictionaries, which take a byte or two each in the file.
+    fn place(&mut self, items: &[Id]) -> Found<()> {
+        self.places += items.len();
+        if self.places > MOST { Err(format!("more than {MOST} values")) } else { Ok(()) }
+    }
+
     fn append(&mut self, items: &[Id]) -> Found<()> {
+        self.place(items)?;
         let top = self.top()?;
         match &mut self.values[top] {
             Value::List(list) => list.extend(items),
@@ -180,6 +190,7 @@ impl<'a> Pickle<'a> {
     }
 
     fn set(&mut self, items: &[Id]) -> Found<()> {
+        self.place(items)?;
         let top = self.top()?;
         match &mut self.values[top] {
             Value::Dict(dict) => dict.extend(items.chunks_exact(2).map(|pair| (pair[0], pair[1]))),
@@ -190,6 +201,9 @@ impl<'a> Pickle<'a> {
 
     fn remember(&mut self, number: u64) -> Found<()> {
         let top = self.top()?;
+        if self.memo.len() >= MOST {
+            return Err(format!("more than {MOST} values"));
+        }
         self.memo.insert(number, top);
         Ok(())
     }
@@ -415,5 +429,10 @@ mod tests {
         assert!(Pickle::read(&deep).is_err());
         assert!(Pickle::read(&vec![b'N'; MOST + 10]).err().unwrap().contains("more than"));
         assert!(Pickle::read(&[vec![b'N', b'q', 0], [b'h', 0].repeat(MOST)].concat()).is_err());
+        assert!(
+            Pickle::read(&[vec![b'N'], vec![0x94; MOST + 10]].concat()).err().unwrap().contains("more than")
+        );
+        let list = [vec![b']', b'q', 0], b"h\x00a".repeat(MOST + 10)].concat();
+        assert!(Pickle::read(&list).err().unwrap().contains("more than"));
     }
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use csv::{ReaderBuilder, StringRecord};
+use csv_core::ReadRecordResult;
 use dyntta_files::Limits;
 
 use crate::classes::{self, ClassList, Number, beside, normal, number};
@@ -15,6 +15,9 @@ use crate::{Dataset, Error, Sample};
 
 /// What may stand between fields, and its name.
 const DELIMITERS: [(u8, &str); 3] = [(b',', "commas"), (b'\t', "tabs"), (b';', "semicolons")];
+
+/// The most rows.
+const MOST: usize = 10_000_000;
 
 /// A row: the path, the label, and the line it begins in.
 struct Row {
@@ -30,7 +33,7 @@ pub(crate) fn open(table: &Path) -> Result<Dataset, Error> {
     let text = dyntta_files::read_text(table, Limits::DEFAULT.text_bytes)?;
     // The reader counts lines by their line feeds.
     let text = if text.contains('\r') { text.replace("\r\n", "\n").replace('\r', "\n") } else { text };
-    let folder = beside(table);
+    let folder = table.parent().unwrap_or(Path::new("")).to_owned();
     let mut rows = read(&name, &text)?;
     let mut labelled: HashMap<String, usize> = HashMap::with_capacity(rows.len());
     for i in 0..rows.len() {
@@ -48,7 +51,7 @@ pub(crate) fn open(table: &Path) -> Result<Dataset, Error> {
         }
     }
     numbers(&name, &mut rows)?;
-    let (classes, by_value, may_be_index) = class_names(&name, &folder, &rows)?;
+    let (classes, by_value, may_be_index) = class_names(&name, &beside(table), &rows)?;
     let index = classes::index(&classes);
     let mut samples = Vec::with_capacity(rows.len());
     for Row { path, label, line } in rows {
@@ -80,53 +83,96 @@ pub(crate) fn open(table: &Path) -> Result<Dataset, Error> {
 
 /// The rows, by the columns of the header.
 fn read(name: &str, text: &str) -> Result<Vec<Row>, Error> {
-    let first = text.split('\n').next().unwrap_or_default();
-    let column = |header: &StringRecord, wanted: &str| {
-        header.iter().position(|c| c.trim().eq_ignore_ascii_case(wanted))
-    };
-    let reader =
-        |delimiter| ReaderBuilder::new().delimiter(delimiter).flexible(true).from_reader(text.as_bytes());
     let fitting = DELIMITERS.iter().find_map(|&(delimiter, between)| {
-        let header = reader(delimiter).headers().ok()?.clone();
-        Some((delimiter, between, column(&header, "path")?, column(&header, "label")?, header.len()))
+        let (_, header) = Records::new(text, delimiter).next()?;
+        let column = |wanted: &str| header.iter().position(|c| c.trim().eq_ignore_ascii_case(wanted));
+        Some((delimiter, between, column("path")?, column("label")?, header.len()))
     });
     let Some((delimiter, between, path_column, label_column, columns)) = fitting else {
         let expected = "a header with the columns path and label (separated by commas, tabs or semicolons)";
-        let found =
-            if first.trim().is_empty() { "an empty line".into() } else { format!("{:?}", short(first)) };
+        let first = text.lines().find(|line| !line.is_empty()).unwrap_or_default();
+        let found = if first.is_empty() { "an empty line".into() } else { format!("{:?}", short(first)) };
         return Err(Error::layout(name, expected, found));
     };
     let mut rows = Vec::new();
-    for record in reader(delimiter).records() {
-        let record = record.map_err(|e| Error::layout(name, "a table", e.to_string()))?;
-        let line = record.position().map_or(0, csv::Position::line);
+    for (line, record) in Records::new(text, delimiter).skip(1) {
         let at = || format!("{name}, line {line}");
         if record.len() != columns {
-            if record.len() == 1 && record[0].trim().is_empty() {
+            if record.iter().all(|field| field.trim().is_empty()) && record.len() == 1 {
                 continue;
             }
             let expected = format!("{columns} fields, as in the header");
             return Err(Error::layout(at(), expected, record.len().to_string()));
         }
-        let (path, label) = (record[path_column].trim(), record[label_column].trim());
         // A quote that isn't closed takes in the lines after it.
-        if record.iter().any(|field| field.contains('\n')) {
-            let open = record.iter().find(|field| field.contains('\n')).unwrap_or_default();
+        if let Some(open) = record.iter().find(|field| field.contains('\n')) {
             return Err(Error::layout(at(), "closed quotes", format!("{:?}", short(open))));
         }
+        let (path, label) = (record[path_column].trim(), record[label_column].trim());
         if path.is_empty() || label.is_empty() {
             return Err(Error::layout(at(), "a path and a label", "an empty field"));
+        }
+        if rows.len() >= MOST {
+            return Err(Error::layout(name, format!("at most {MOST} rows"), "more"));
         }
         rows.push(Row { path: path.to_owned(), label: normal(label), line });
     }
     if rows.is_empty() {
-        return Err(Error::layout(
-            name,
-            "a row for every image",
-            format!("a header alone, separated by {between}"),
-        ));
+        let found = format!("a header alone, separated by {between}");
+        return Err(Error::layout(name, "a row for every image", found));
     }
     Ok(rows)
+}
+
+/// A table's records: the line that each begins in, and its fields.
+struct Records<'a> {
+    rest: &'a [u8],
+    reader: csv_core::Reader,
+    line: u64,
+    fields: Vec<u8>,
+    ends: Vec<usize>,
+}
+
+impl<'a> Records<'a> {
+    fn new(text: &'a str, delimiter: u8) -> Self {
+        let reader = csv_core::ReaderBuilder::new().delimiter(delimiter).build();
+        Self { rest: text.as_bytes(), reader, line: 1, fields: vec![0; 256], ends: vec![0; 16] }
+    }
+}
+
+impl Iterator for Records<'_> {
+    type Item = (u64, Vec<String>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        while let [b'\n', rest @ ..] = self.rest {
+            self.rest = rest;
+            self.line += 1;
+        }
+        let (first, mut filled, mut count) = (self.line, 0, 0);
+        loop {
+            let (result, taken, written, ended) =
+                self.reader.read_record(self.rest, &mut self.fields[filled..], &mut self.ends[count..]);
+            self.line += self.rest[..taken].iter().filter(|&&b| b == b'\n').count() as u64;
+            self.rest = &self.rest[taken..];
+            filled += written;
+            count += ended;
+            match result {
+                // The next call, without input, ends the last record.
+                ReadRecordResult::InputEmpty => {}
+                ReadRecordResult::OutputFull => self.fields.resize(2 * self.fields.len(), 0),
+                ReadRecordResult::OutputEndsFull => self.ends.resize(2 * self.ends.len(), 0),
+                ReadRecordResult::Record => break,
+                ReadRecordResult::End => return None,
+            }
+        }
+        let mut start = 0;
+        let field = |&end: &usize| {
+            let field = String::from_utf8_lossy(&self.fields[start..end]).into_owned();
+            start = end;
+            field
+        };
+        Some((first, self.ends[..count].iter().map(field).collect()))
+    }
 }
 
 /// The beginning of a text.
@@ -186,9 +232,9 @@ fn class_names(name: &str, folder: &Path, rows: &[Row]) -> Result<(Vec<String>, 
     let labels: BTreeSet<String> = rows.iter().map(|row| row.label.clone()).collect();
     let ordered = match ClassList::find(&[folder])? {
         Some(list) => {
-            let known = |label: &String| {
-                list.names.contains(label) || matches!(number(label), Some(Number::Whole(_)))
-            };
+            let named: BTreeSet<&String> = list.names.iter().collect();
+            let known =
+                |label: &String| named.contains(label) || matches!(number(label), Some(Number::Whole(_)));
             if !labels.iter().all(known) {
                 let (expected, found) = (list.names, labels.into_iter().collect());
                 return Err(Error::Classes { path: name.into(), list: Some(list.path), expected, found });

@@ -164,7 +164,7 @@ mod tests {
             assert_eq!(set.load(i).unwrap().data, vec![level; 18]);
         }
         assert!(
-            set.describe().ends_with("2 classes; left out: 1 .txt, 2 hidden or a system's"),
+            set.describe().ends_with("2 classes; left out: 1 .txt, 2 hidden or system"),
             "{}",
             set.describe()
         );

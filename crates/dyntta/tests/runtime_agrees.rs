@@ -34,7 +34,7 @@ fn config(method: Method) -> EnhancerConfig {
 /// Saves a fresh enhancer, and moves its batch norms away from where they start.
 fn save(dir: &Path, method: Method) {
     let config = config(method);
-    let enhancer = config.build(dir, config.seed, &Device::flex()).unwrap();
+    let enhancer = checkpoint::build(&config, dir, config.seed, &Device::flex()).unwrap();
     checkpoint::save(dir, &enhancer, &config).unwrap();
     let path = dir.join(checkpoint::WEIGHTS);
     let (mut dict, metadata) = weights::read_safetensors(&path).unwrap();
@@ -108,7 +108,8 @@ fn dyntta_agrees() {
     let mut worst = 0.0f32;
     for (i, [n, h, w]) in sizes().enumerate() {
         let view = [None, Some(32), Some(48)][i % 3];
-        let (burn, ours) = (burn.clone().with_control_size(view), loaded.clone().with_control_size(view));
+        let (burn, ours) =
+            (burn.clone().with_control_size(view), loaded.clone().with_control_size(view).unwrap());
         let x = image(n * 3 * h * w);
         let mut out = vec![f32::NAN; x.len()];
         ours.enhance_planar(&mut workspace, n, h, w, &x, &mut out);
@@ -158,7 +159,7 @@ fn bytes_and_explanations_agree() {
 fn a_fresh_network_is_the_same_in_both() {
     let config = config(Method::Urie);
     let device = Device::flex();
-    let burn = config.build(Path::new("none"), 9, &device).unwrap();
+    let burn = checkpoint::build(&config, Path::new("none"), 9, &device).unwrap();
     let ours = dyntta_runtime::Enhancer::untrained(dyntta_runtime::Method::Urie, 9);
     let x = image(3 * 20 * 30);
     let mut out = vec![0.0; x.len()];

@@ -7,12 +7,12 @@ use std::path::Path;
 const LONGEST: usize = 300;
 
 /// A path for a message: control characters and bytes that are no text are escaped.
-pub fn shown(path: &Path) -> impl Display {
+pub fn shown(path: &Path) -> impl Display + use<> {
     Shown(path.to_string_lossy().into_owned(), 4 * LONGEST)
 }
 
 /// Text from a file for a message: control characters are escaped, and the middle of a long text is left out.
-pub fn shown_text(text: &str) -> impl Display {
+pub fn shown_text(text: &str) -> impl Display + use<> {
     Shown(text.to_owned(), LONGEST)
 }
 

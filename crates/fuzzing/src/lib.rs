@@ -75,7 +75,7 @@ mod tests {
 
     #[test]
     fn the_seeds_are_good_files() {
-        for target in &TARGETS {
+        for target in TARGETS {
             let scratch = Scratch::new(target).unwrap();
             let results: Vec<_> = (target.seeds)().iter().map(|seed| scratch.run(seed)).collect();
             let far = FARTHEST.iter().find(|(name, _)| *name == target.name);
@@ -90,7 +90,7 @@ mod tests {
 
     #[test]
     fn an_input_is_named_by_its_stream() {
-        for target in &TARGETS {
+        for target in TARGETS {
             let seeds = (target.seeds)();
             let made = |number: u32| {
                 let mut stream = Stream::new(1, &[&number.to_string()]);

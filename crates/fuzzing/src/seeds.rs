@@ -1,8 +1,12 @@
 //! Small good files, made here: nothing of a corpus lies in the repository.
 
+#![cfg_attr(not(feature = "networks"), allow(dead_code, reason = "the targets of some seeds aren't there"))]
+
 pub(crate) mod data;
 pub(crate) mod image;
 pub(crate) mod onnx;
+#[cfg(feature = "parquet")]
+pub(crate) mod parquet;
 pub(crate) mod text;
 pub(crate) mod tokens;
 pub(crate) mod weights;

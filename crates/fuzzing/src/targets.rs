@@ -2,6 +2,7 @@
 
 mod data;
 mod image;
+#[cfg(feature = "networks")]
 mod model;
 mod text;
 
@@ -53,7 +54,7 @@ fn all<const N: usize>(results: [Result<(), String>; N]) -> Result<(), String> {
 }
 
 /// All targets.
-pub static TARGETS: [Target; 17] = [
+pub static TARGETS: &[Target] = &[
     Target {
         name: "png",
         form: Form::Png,
@@ -86,6 +87,7 @@ pub static TARGETS: [Target; 17] = [
         beside: nothing,
         run: image::decode,
     },
+    #[cfg(feature = "networks")]
     Target {
         name: "safetensors",
         form: Form::Safetensors,
@@ -94,6 +96,7 @@ pub static TARGETS: [Target; 17] = [
         beside: nothing,
         run: model::safetensors,
     },
+    #[cfg(feature = "networks")]
     Target {
         name: "pickle",
         form: Form::Zip,
@@ -102,6 +105,7 @@ pub static TARGETS: [Target; 17] = [
         beside: nothing,
         run: model::pickle,
     },
+    #[cfg(feature = "networks")]
     Target {
         name: "legacy",
         form: Form::Pickle,
@@ -110,6 +114,7 @@ pub static TARGETS: [Target; 17] = [
         beside: nothing,
         run: model::pickle,
     },
+    #[cfg(feature = "networks")]
     Target {
         name: "onnx",
         form: Form::Protobuf,
@@ -166,6 +171,15 @@ pub static TARGETS: [Target; 17] = [
         beside: nothing,
         run: data::cifar,
     },
+    #[cfg(feature = "parquet")]
+    Target {
+        name: "parquet",
+        form: Form::Bytes,
+        seeds: seeds::parquet::files,
+        dictionary: seeds::tokens::PARQUET,
+        beside: nothing,
+        run: data::parquet,
+    },
     Target {
         name: "policy",
         form: Form::Text,
@@ -174,6 +188,7 @@ pub static TARGETS: [Target; 17] = [
         beside: nothing,
         run: text::policy,
     },
+    #[cfg(feature = "networks")]
     Target {
         name: "config",
         form: Form::Text,

@@ -2,6 +2,7 @@
 //! with its pixels (RGB, rows from the top) beside it.
 //!
 //! `cargo run --release -p dyntta-image --example pixels -- apply|ignore FILES`; `testdata/formats.py --compare` runs it.
+#![allow(clippy::disallowed_macros, reason = "an example prints")]
 
 use dyntta_image::{Decode, Exif, decode_with};
 

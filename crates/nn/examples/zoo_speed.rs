@@ -25,10 +25,10 @@ fn main() {
         let net = ClassifierNet::new(&Init::new("net", 0, &Device::flex()), arch, 1000);
         let classifier = Classifier::new(net, arch, 1000, Normalisation::IMAGENET);
         let images = Tensor::<4>::ones([batch, 3, side, side], &Device::flex()).mul_scalar(0.3);
-        let forward = best(|| drop(classifier.forward(images.clone()).into_data()));
+        let forward = best(|| drop(classifier.forward(images.clone()).unwrap().into_data()));
         let both = best(|| {
             let images = Tensor::from_inner(images.clone()).require_grad();
-            let gradients = classifier.forward(images.clone()).sum().backward();
+            let gradients = classifier.forward(images.clone()).unwrap().sum().backward();
             drop(images.grad(&gradients).expect("tracked").into_data());
         });
         println!("{name:20} {:8.2} {:8.2}", forward / batch as f64, both / batch as f64);

@@ -7,13 +7,16 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use dyntta_files::shown_text;
 use dyntta_image::ChannelOrder;
+use dyntta_model::Normalisation;
+use dyntta_model::keys::Naming;
 
 use crate::cifar_resnet::CifarResNet;
 use crate::error::Error;
 use crate::init::Init;
-use crate::layers::{Mode, Normalisation};
+use crate::layers::{Mode, Normalise};
 use crate::onnx;
 use crate::ops::plain::to_nhwc;
+use crate::proof::{self, Proved};
 use crate::resnet::{Depth, ResNet};
 use crate::weights::{self, StateDict};
 use crate::zoo::{self, Input, Model, Size, ZooNet};
@@ -49,49 +52,50 @@ impl Arch {
         names.join(", ")
     }
 
-    /// The architecture that a file's weights are of, as far as their keys tell.
+    /// The architecture that a file's weights are of; none where it is not known.
     ///
     /// # Errors
-    /// If the file is not readable.
+    /// If the file is not readable, or leaves several possible.
     pub fn of_file(path: &Path) -> Result<Option<Self>, Error> {
+        Self::of_file_with(path, &onnx::Options::default())
+    }
+
+    /// As [`Self::of_file`], with options.
+    ///
+    /// # Errors
+    /// As [`Self::of_file`].
+    pub fn of_file_with(path: &Path, options: &onnx::Options) -> Result<Option<Self>, Error> {
+        let path = &proof::classifier_file(path)?;
         if onnx::is_onnx(path) {
             return Ok(Some(Self::Onnx));
         }
-        Ok(Self::detect(&weights::read(path)?))
+        proof::arch(path, options)
     }
 
-    /// The architecture that these weights are of, as far as their keys tell.
+    /// The architecture that these weights are of, as far as their keys and shapes tell.
     pub fn detect(dict: &StateDict) -> Option<Self> {
-        let blocks = |layer: &str| {
-            (0..).take_while(|i| dict.contains_key(&format!("{layer}.{i}.conv1.weight"))).count()
-        };
-        if dict.contains_key("linear.weight") && !dict.contains_key("layer4.0.conv1.weight") {
-            let n = blocks("layer1");
-            return (n > 0 && blocks("layer2") == n && blocks("layer3") == n).then_some(Self::CifarResNet(n));
-        }
-        if let Some(model) = zoo::detect(dict) {
-            return Some(Self::Zoo(model));
-        }
-        let bottleneck = dict.contains_key("layer1.0.conv3.weight");
-        let inner = dict.get("layer1.0.conv2.weight").map(|entry| &entry.shape[..]);
-        let depth = match (bottleneck, blocks("layer1"), blocks("layer3"), inner) {
-            (false, 2, 2, _) => Depth::D18,
-            (false, 3, 6, _) => Depth::D34,
-            (true, 3, 6, Some([64, 64, ..])) => Depth::D50,
-            (true, 3, 23, Some([64, 64, ..])) => Depth::D101,
-            (true, 3, 6, Some([128, 128, ..])) => Depth::Wide50,
-            (true, 3, 6, Some([128, 4, ..])) => Depth::Next50,
-            _ => return None,
-        };
-        dict.contains_key("fc.weight").then_some(Self::ResNet(depth))
+        let shapes = weights::shapes(dict);
+        proof::likely(&Naming::of(&shapes).canonical(&shapes).ok()?)
     }
 
-    fn last_layer(self) -> &'static str {
+    /// The key of the last layer's weight; its first extent is the number of classes, its second what this says.
+    pub(crate) fn last_layer(self) -> &'static str {
         match self {
             Self::CifarResNet(_) => "linear.weight",
             Self::ResNet(_) => "fc.weight",
             Self::Onnx => "",
             Self::Zoo(model) => model.last_layer,
+        }
+    }
+
+    /// How many numbers the last layer takes in.
+    fn features(self) -> usize {
+        match self {
+            Self::CifarResNet(_) => 64,
+            Self::ResNet(Depth::D18 | Depth::D34) => 512,
+            Self::ResNet(_) => 2048,
+            Self::Onnx => 0,
+            Self::Zoo(model) => model.features,
         }
     }
 
@@ -198,6 +202,7 @@ pub struct Classifier {
     arch: Arch,
     classes: usize,
     normalisation: Normalisation,
+    notes: Vec<String>,
 }
 
 /// What runs: a network with weights, or a graph from a file.
@@ -208,7 +213,7 @@ enum Net {
 }
 
 impl Classifier {
-    /// Reads a classifier's weights; the architecture is told by the keys where it is not given. An ONNX file is run
+    /// Reads a classifier's weights; the architecture is proved by keys and shapes where it is not given. An ONNX file is run
     /// as it is.
     ///
     /// # Errors
@@ -235,6 +240,7 @@ impl Classifier {
         options: &onnx::Options,
         device: &Device,
     ) -> Result<Self, Error> {
+        let path = &proof::classifier_file(path)?;
         if arch == Some(Arch::Onnx) || onnx::is_onnx(path) {
             if let Some(arch) = arch.filter(|&a| a != Arch::Onnx) {
                 let expected = format!("weights of {arch}");
@@ -243,35 +249,55 @@ impl Classifier {
             let graph = onnx::Model::open(path, &options.limits)?.graph(options, device)?;
             return Ok(Self::from_graph(graph, normalisation));
         }
-        let dict = weights::read(path)?;
-        let Some(arch) = arch.or_else(|| Arch::detect(&dict)) else {
-            let some: Vec<_> = dict.keys().take(5).cloned().collect();
-            return Err(Error::Format {
-                path: path.to_owned(),
-                expected: format!(
-                    "the weights of a known architecture ({}); name one with --arch",
-                    Arch::known()
-                ),
-                found: format!("{} tensors: {}, …", dict.len(), some.join(", ")),
-            });
-        };
+        let Proved { path, dict, arch, notes } = proof::read(path, arch, options)?;
+        Ok(Self { notes, ..Self::of_weights(&dict, arch, &path, normalisation, device)? })
+    }
+
+    /// A classifier of weights at hand, by our keys or those of another implementation; `path` stands for them in messages.
+    ///
+    /// # Errors
+    /// If they do not fit the architecture: every difference is listed.
+    ///
+    /// # Panics
+    /// For [`Arch::Onnx`].
+    pub fn of_weights(
+        dict: &StateDict,
+        arch: Arch,
+        path: &Path,
+        normalisation: Normalisation,
+        device: &Device,
+    ) -> Result<Self, Error> {
+        let naming = Naming::of(&weights::shapes(dict));
+        let last = naming
+            .theirs(dict.keys())
+            .ok()
+            .and_then(|theirs| theirs.get(arch.last_layer()).copied().cloned());
+        let last = last.and_then(|key| Some(naming.shape(&key, &dict.get(&key)?.shape)));
         // Without its last layer the network is not this one: let `load` list what is wrong.
-        let classes = dict.get(arch.last_layer()).and_then(|e| e.shape.first().copied()).unwrap_or(1000);
+        let classes = match last.as_deref() {
+            Some([classes, features]) if *features == arch.features() => *classes,
+            _ => 1000,
+        };
         let init = Init::blank("classifier", &device.clone().without_autodiff());
-        let net = weights::load(ClassifierNet::new(&init, arch, classes), &dict, path, &arch.to_string())?;
-        check_finite(&dict, path)?;
-        Ok(Self { net: Net::Module(net), arch, classes, normalisation })
+        let net = weights::load(ClassifierNet::new(&init, arch, classes), dict, path, &arch.to_string())?;
+        let net = match net {
+            ClassifierNet::Zoo(net) => ClassifierNet::Zoo(net.as_of(naming)),
+            net => net,
+        };
+        check_finite(dict, path)?;
+        Ok(Self { net: Net::Module(net), arch, classes, normalisation, notes: Vec::new() })
     }
 
     /// A classifier over a graph.
     pub fn from_graph(graph: onnx::Graph, normalisation: Normalisation) -> Self {
         let classes = graph.classes();
-        Self { net: Net::Graph(graph), arch: Arch::Onnx, classes, normalisation }
+        let notes = graph.info().notes.clone();
+        Self { net: Net::Graph(graph), arch: Arch::Onnx, classes, normalisation, notes }
     }
 
     /// A classifier over a trained network.
     pub fn new(net: ClassifierNet, arch: Arch, classes: usize, normalisation: Normalisation) -> Self {
-        Self { net: Net::Module(net.valid()), arch, classes, normalisation }
+        Self { net: Net::Module(net.valid()), arch, classes, normalisation, notes: Vec::new() }
     }
 
     /// The architecture.
@@ -336,10 +362,7 @@ impl Classifier {
 
     /// What a user should know of how the file was understood, a sentence each.
     pub fn notes(&self) -> &[String] {
-        match &self.net {
-            Net::Module(_) => &[],
-            Net::Graph(graph) => &graph.info().notes,
-        }
+        &self.notes
     }
 
     /// Images `[n, 3, h, w]` in `0..=1` to logits `[n, classes]`.
@@ -350,10 +373,8 @@ impl Classifier {
     ///
     /// # Errors
     /// If an ONNX graph fails on such a batch; one that passed [`Classifier::check_size`] may do so for the number of images, or
-    /// for their values.
-    ///
-    /// It is [`Error::ImageSize`] for a size that the network does not take.
-    pub fn try_forward(&self, images: Tensor<4>) -> Result<Tensor<2>, Error> {
+    /// for their values. [`Error::ImageSize`] for a size that the network does not take.
+    pub fn forward(&self, images: Tensor<4>) -> Result<Tensor<2>, Error> {
         let [_, _, height, width] = images.dims();
         let images = to_nhwc(images);
         match &self.net {
@@ -363,14 +384,6 @@ impl Classifier {
             }
             Net::Graph(graph) => graph.forward_nhwc(self.graph_input(images, graph.info())),
         }
-    }
-
-    /// As [`Classifier::try_forward`].
-    ///
-    /// # Panics
-    /// Where that fails.
-    pub fn forward(&self, images: Tensor<4>) -> Tensor<2> {
-        self.try_forward(images).unwrap_or_else(|error| panic!("{error}"))
     }
 
     /// What a graph is fed for images `[n, h, w, 3]` in `0..=1`.

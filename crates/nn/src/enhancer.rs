@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use burn::module::Module;
 use burn::tensor::{Tensor, activation::softmax, s};
+use dyntta_model::Normalisation;
 use dyntta_ops::Bank;
 
 use crate::init::Init;
-use crate::layers::{Mode, Normalisation};
+use crate::layers::{Mode, Normalise};
 use crate::ops::plain::{to_nchw, to_nhwc};
 use crate::ops::{self, blend::blend};
 use crate::resnet::{Depth, ResNet};
@@ -32,12 +33,12 @@ pub struct DynTta {
     #[module(skip)]
     bank: Arc<Bank>,
     #[module(skip)]
-    control_size: Option<usize>,
+    view: Option<[usize; 2]>,
 }
 
 impl DynTta {
-    /// A fresh enhancer over `bank`. With `control_size` the control network looks at a view of that many pixels a
-    /// side, whatever the size of the image; otherwise at the image itself.
+    /// A fresh enhancer over `bank`. With `control_size` the control network looks at a square view of that many pixels a
+    /// side (at least 1), whatever the size of the image; otherwise at the image itself.
     ///
     /// Where the bank has the `identity` op its logit starts `identity_logit` above the others.
     pub fn new(init: &Init, bank: Bank, control_size: Option<usize>, identity_logit: f32) -> Self {
@@ -47,7 +48,7 @@ impl DynTta {
             control = control.raise_output(k + slot, identity_logit);
         }
         let urie = bank.network_slot().map(|_| SkUnet::new(&init.child("urie")));
-        Self { control, urie, bank: Arc::new(bank), control_size }
+        Self { control, urie, bank: Arc::new(bank), view: None }.with_control_size(control_size)
     }
 
     /// The bank.
@@ -65,15 +66,25 @@ impl DynTta {
         Self { control: control.with_last_layer_of(self.control), ..self }
     }
 
-    /// The same enhancer with its control network looking at a view of this many pixels a side, or the image itself.
+    /// The same enhancer with its control network looking at a square view of this many pixels a side (at least 1), or the
+    /// image itself.
+    #[must_use]
     pub fn with_control_size(self, control_size: Option<usize>) -> Self {
-        Self { control_size, ..self }
+        self.with_view(control_size.map(|side| [side, side]))
+    }
+
+    /// The same enhancer with its control network looking at a view of this height and width (at least 1), or the image
+    /// itself. What it looks at is the view of its training, whatever the size of the image: see
+    /// [`dyntta_model::EnhancerConfig::view`].
+    #[must_use]
+    pub fn with_view(self, view: Option<[usize; 2]>) -> Self {
+        Self { view: view.map(|sides| sides.map(|side| side.max(1))), ..self }
     }
 
     /// Enhances images `[n, 3, h, w]` in `0..=1`.
     pub fn forward(&self, images: Tensor<4>, mode: Mode) -> Enhanced {
         let nhwc = to_nhwc(images.clone());
-        let view = match self.control_size {
+        let view = match self.view {
             Some(size) => view(nhwc.clone(), size),
             None => nhwc.clone(),
         };
@@ -87,13 +98,13 @@ impl DynTta {
     }
 }
 
-/// A square view of an image: means of cells where it shrinks both ways, bilinear otherwise.
-fn view(image: Tensor<4>, size: usize) -> Tensor<4> {
+/// A view of an image: means of cells where it shrinks both ways, bilinear otherwise.
+fn view(image: Tensor<4>, [vh, vw]: [usize; 2]) -> Tensor<4> {
     let [_, h, w, _] = image.dims();
     match (h, w) {
-        _ if h == size && w == size => image,
-        _ if h >= size && w >= size => ops::adaptive_avg_pool(image, size),
-        _ => ops::upsample_to(image, size, size),
+        _ if h == vh && w == vw => image,
+        _ if h >= vh && w >= vw => ops::adaptive_avg_pool_to(image, vh, vw),
+        _ => ops::upsample_to(image, vh, vw),
     }
 }
 

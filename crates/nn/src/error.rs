@@ -32,16 +32,9 @@ pub enum Error {
         /// What is there.
         found: String,
     },
-    /// Weights do not fit the network.
-    #[error("{}: the weights do not fit {network}{}", path.display(), mismatch)]
-    Mismatch {
-        /// The file.
-        path: PathBuf,
-        /// The network.
-        network: String,
-        /// What does not fit.
-        mismatch: Mismatch,
-    },
+    /// What is wrong with a weight file or a checkpoint's config.
+    #[error(transparent)]
+    Model(#[from] dyntta_model::Error),
     /// An architecture name is not known.
     #[error("unknown architecture `{name}`; known are {known}")]
     UnknownArch {
@@ -140,45 +133,4 @@ fn list(operators: &[Unsupported]) -> String {
         )
     };
     operators.iter().map(line).collect()
-}
-
-/// How a set of weights differs from what a network has.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Mismatch {
-    /// Keys that the network has and the weights lack.
-    pub missing: Vec<String>,
-    /// Keys that the weights have and the network lacks.
-    pub unexpected: Vec<String>,
-    /// Keys of another shape: key, the network's shape, the weights' shape.
-    pub shapes: Vec<(String, Vec<usize>, Vec<usize>)>,
-}
-
-impl Mismatch {
-    /// Whether there is no difference.
-    pub fn is_empty(&self) -> bool {
-        self.missing.is_empty() && self.unexpected.is_empty() && self.shapes.is_empty()
-    }
-}
-
-impl std::fmt::Display for Mismatch {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        const SHOWN: usize = 20;
-        let mut list = |title: &str, lines: Vec<String>| {
-            if lines.is_empty() {
-                return Ok(());
-            }
-            write!(f, "\n  {title} ({}):", lines.len())?;
-            for line in lines.iter().take(SHOWN) {
-                write!(f, "\n    {line}")?;
-            }
-            if lines.len() > SHOWN {
-                write!(f, "\n    … and {} more", lines.len() - SHOWN)?;
-            }
-            Ok(())
-        };
-        list("missing keys", self.missing.clone())?;
-        list("unexpected keys", self.unexpected.clone())?;
-        let shapes = self.shapes.iter();
-        list("other shapes", shapes.map(|(k, e, f)| format!("{k}: expected {e:?}, found {f:?}")).collect())
-    }
 }

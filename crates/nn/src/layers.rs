@@ -7,7 +7,8 @@ use burn::module::{
     RunningState,
 };
 use burn::tensor::{Device, Tensor};
-use dyntta_image::{ChannelOrder, ValueRange};
+use dyntta_image::ChannelOrder;
+use dyntta_model::Normalisation;
 
 use crate::init::{Fill, Init};
 use crate::ops;
@@ -433,38 +434,14 @@ impl<M: ModuleDisplay> ModuleDisplayDefault for Numbered<M> {
 
 impl<M: ModuleDisplay> ModuleDisplay for Numbered<M> {}
 
-/// Brings RGB values in `0..=1` to what a network was trained on: into `range`, then `(x - mean)/std` by colour, then the
-/// channels in order.
-#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Normalisation {
-    /// Mean of red, green and blue, in units of `range`.
-    pub mean: [f32; 3],
-    /// Standard deviation of red, green and blue, in units of `range`.
-    pub std: [f32; 3],
-    /// The order of the network's channels.
-    #[serde(default, skip_serializing_if = "is_default")]
-    pub channels: ChannelOrder,
-    /// The range of values.
-    #[serde(default, skip_serializing_if = "is_default")]
-    pub range: ValueRange,
-}
-
-fn is_default<T: Default + PartialEq>(value: &T) -> bool {
-    *value == T::default()
-}
-
-impl Normalisation {
-    /// ImageNet's statistics, which torchvision and the CIFAR ResNets use.
-    pub const IMAGENET: Self = Self {
-        mean: [0.485, 0.456, 0.406],
-        std: [0.229, 0.224, 0.225],
-        channels: ChannelOrder::Rgb,
-        range: ValueRange::Unit,
-    };
-
+/// Normalisation as an operation on tensors.
+pub trait Normalise {
     /// Normalises `[n, h, w, 3]`.
-    pub fn apply(&self, x: Tensor<4>) -> Tensor<4> {
+    fn apply(&self, x: Tensor<4>) -> Tensor<4>;
+}
+
+impl Normalise for Normalisation {
+    fn apply(&self, x: Tensor<4>) -> Tensor<4> {
         let device = x.device().without_autodiff();
         let (stretch, start) = self.range.from_unit();
         let scale = self.std.map(|s| stretch / s);

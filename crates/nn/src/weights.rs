@@ -1,204 +1,68 @@
-//! Weight files: PyTorch checkpoints (zip, legacy pickle, tar) and safetensors in, safetensors out; and the keys by
-//! which their tensors find their place.
+//! Weights of files into networks and back. What files say is read by [`dyntta_model`]; here it becomes parameters.
 
-use std::collections::{BTreeMap, HashMap};
-use std::fs::File;
-use std::io::Read;
+use std::collections::HashMap;
 use std::path::Path;
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{Tensor, TensorData};
-use dyntta_image::write_atomic;
-use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use dyntta_model::keys::Naming;
+use dyntta_model::{Limits, Mismatch, Shapes, WeightFile};
 
-use crate::error::{Error, Mismatch};
+pub use dyntta_model::{Entry, StateDict};
 
-/// A tensor of a weight file, converted to f32.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Entry {
-    /// The extent of each dimension.
-    pub shape: Vec<usize>,
-    /// The values, row-major.
-    pub data: Vec<f32>,
-}
+use crate::error::Error;
+use crate::proof;
 
-/// The tensors of a weight file by key.
-pub type StateDict = BTreeMap<String, Entry>;
-
-/// Reads the weights of a `.pth`/`.pt`/`.th` (zip, legacy pickle or tar) or `.safetensors` file, told apart by their
-/// contents.
-///
-/// What wraps the state dict is taken off: a key such as `state_dict` around it, a prefix such as `module.` before
-/// every key. Counters (`num_batches_tracked`) are dropped: nothing here uses them.
+/// Reads the weights of a file, whatever its format ([`WeightFile`]): of several sets the one that is a known
+/// architecture's, without what stands before its keys; where none is, the one that looks most like weights.
 ///
 /// # Errors
-/// If the file cannot be read, is neither format, or holds no floating-point tensors.
+/// If the file cannot be read, is no weight file, or holds no floating-point tensors, or what is no finite number.
 pub fn read(path: &Path) -> Result<StateDict, Error> {
-    let mut head = [0u8; 9];
-    let mut file = File::open(path).map_err(Error::io(path))?;
-    let n = read_up_to(&mut file, &mut head).map_err(Error::io(path))?;
-    let dict = if n == 9 && head[8] == b'{' { read_safetensors(path)?.0 } else { read_pytorch(path)? };
-    let dict = unwrap_keys(dict);
-    if dict.is_empty() {
-        return Err(Error::Format {
-            path: path.to_owned(),
-            expected: "a state dict with floating-point tensors".into(),
-            found: "none".into(),
-        });
-    }
-    Ok(dict)
+    let file = WeightFile::open(path, &Limits::DEFAULT)?;
+    let choice = file.choose(None, &|shapes| !proof::fitting(shapes).is_empty())?;
+    Ok(file.dict(&choice)?)
 }
 
-fn read_up_to(file: &mut File, buffer: &mut [u8]) -> std::io::Result<usize> {
-    let mut n = 0;
-    while n < buffer.len() {
-        match file.read(&mut buffer[n..])? {
-            0 => break,
-            more => n += more,
-        }
-    }
-    Ok(n)
-}
-
-/// Reads a safetensors file: its tensors and its metadata.
+/// Reads a safetensors file as it is: its tensors and its metadata.
 ///
 /// # Errors
 /// If the file cannot be read or is not safetensors.
 pub fn read_safetensors(path: &Path) -> Result<(StateDict, HashMap<String, String>), Error> {
-    let bytes = std::fs::read(path).map_err(Error::io(path))?;
-    let format = |error: safetensors::SafeTensorError| Error::Format {
-        path: path.to_owned(),
-        expected: "a safetensors file".into(),
-        found: error.to_string(),
-    };
-    let (_, header) = SafeTensors::read_metadata(&bytes).map_err(format)?;
-    let tensors = SafeTensors::deserialize(&bytes).map_err(format)?;
-    let mut dict = StateDict::new();
-    for (key, view) in tensors.iter() {
-        let data = match view.dtype() {
-            Dtype::F32 => floats(view.data(), f32::from_le_bytes),
-            Dtype::F64 => floats(view.data(), |b| f64::from_le_bytes(b) as f32),
-            Dtype::F16 => floats(view.data(), |b| half::f16::from_le_bytes(b).to_f32()),
-            Dtype::BF16 => floats(view.data(), |b| half::bf16::from_le_bytes(b).to_f32()),
-            _ => continue,
-        };
-        dict.insert(key.to_owned(), Entry { shape: view.shape().to_vec(), data });
-    }
-    Ok((dict, header.metadata().clone().unwrap_or_default()))
+    let file = WeightFile::open(path, &Limits::DEFAULT)?;
+    Ok((file.all()?, file.metadata().clone()))
 }
 
-fn floats<const N: usize>(bytes: &[u8], convert: impl Fn([u8; N]) -> f32) -> Vec<f32> {
-    bytes.chunks_exact(N).map(|b| convert(b.try_into().expect("chunks of N"))).collect()
-}
-
-fn read_pytorch(path: &Path) -> Result<StateDict, Error> {
-    use pytorch_reader::{DType, PytorchReader};
-    let format = |found: String| Error::Format {
-        path: path.to_owned(),
-        expected: "a PyTorch checkpoint or a safetensors file".into(),
-        found,
-    };
-    let reader = PytorchReader::new(path).map_err(|e| format(format!("neither ({e})")))?;
-    let mut dict = StateDict::new();
-    for (key, tensor) in reader.tensors() {
-        let kind = tensor.dtype();
-        if !matches!(kind, DType::F32 | DType::F64 | DType::F16 | DType::BF16) {
-            continue;
-        }
-        let bytes = tensor.read().map_err(|e| format(format!("a damaged one ({e})")))?;
-        let data = match kind {
-            DType::F64 => floats(&bytes, |b| f64::from_ne_bytes(b) as f32),
-            DType::F16 => floats(&bytes, |b| half::f16::from_ne_bytes(b).to_f32()),
-            DType::BF16 => floats(&bytes, |b| half::bf16::from_ne_bytes(b).to_f32()),
-            _ => floats(&bytes, f32::from_ne_bytes),
-        };
-        dict.insert(key.clone(), Entry { shape: tensor.shape().to_vec(), data });
-    }
-    Ok(dict)
-}
-
-/// Takes off what training scripts wrap around a state dict.
-fn unwrap_keys(mut dict: StateDict) -> StateDict {
-    dict.retain(|key, _| !key.ends_with("num_batches_tracked"));
-    // A training checkpoint holds other tensors beside the weights (optimiser state): the wrapper that holds weights
-    // wins. Inside, a prefix counts only where every key has it.
-    for wrapper in ["state_dict.", "model_state_dict.", "model.", "net.", "params."] {
-        if dict.keys().any(|k| k.starts_with(wrapper) && k.ends_with(".weight")) {
-            dict = dict
-                .into_iter()
-                .filter_map(|(k, v)| Some((k.strip_prefix(wrapper)?.to_owned(), v)))
-                .collect();
-            break;
-        }
-    }
-    for prefix in ["module.", "_orig_mod.", "model.", "net.", "backbone."] {
-        if !dict.is_empty() && dict.keys().all(|k| k.starts_with(prefix)) {
-            dict = dict.into_iter().map(|(k, v)| (k[prefix.len()..].to_owned(), v)).collect();
-        }
-    }
-    dict
-}
-
-/// Our key for a key of torchvision: the parts of a downsampling shortcut are numbered there, and some of its published
-/// files have older names than its networks.
-fn torchvision_key(key: &str) -> String {
-    let mut renames = vec![
-        (".downsample.0.", ".downsample.conv."),
-        (".downsample.1.", ".downsample.bn."),
-        (".mlp.linear_1.", ".mlp.0."),
-        (".mlp.linear_2.", ".mlp.3."),
-    ];
-    if key.contains(".denselayer") {
-        renames = vec![(".norm.", ".norm"), (".conv.", ".conv")];
-    }
-    renames.into_iter().fold(key.to_owned(), |key, (theirs, ours)| key.replace(theirs, ours))
-}
-
-/// Our key for a key of the published URIE weights, where `down1` and `up3` are single convolutions and the others
-/// selective ones.
-fn urie_key(key: &str) -> String {
-    for (theirs, ours) in [("down1.", "stem."), ("up3.", "head.")] {
-        if let Some(rest) = key.strip_prefix(theirs) {
-            let leaf = rest.rsplit('.').next().expect("split yields one part at least");
-            return format!("{ours}{leaf}");
-        }
-    }
-    let places = [
-        ("down2.maxpool_conv.1.", "down1."),
-        ("down3.maxpool_conv.1.", "down2."),
-        ("up1.conv.", "up1."),
-        ("up2.conv.", "up2."),
-    ];
-    let parts = [
-        ("conv1.", "conv_a."),
-        ("conv2.", "conv_b."),
-        ("selector.fc.0.", "squeeze."),
-        ("selector.att_conv1.", "attend_a."),
-        ("selector.att_conv2.", "attend_b."),
-        ("BN.", "bn."),
-    ];
-    for (theirs, ours) in places {
-        if let Some(rest) = key.strip_prefix(theirs) {
-            let part = parts.iter().find_map(|(t, o)| Some(format!("{o}{}", rest.strip_prefix(t)?)));
-            return format!("{ours}{}", part.unwrap_or_else(|| rest.to_owned()));
-        }
-    }
-    key.to_owned()
-}
-
-/// The way this file's keys become ours.
-fn key_map(dict: &StateDict) -> fn(&str) -> String {
-    if dict.keys().any(|key| key.contains(".maxpool_conv.")) { urie_key } else { torchvision_key }
-}
-
-/// Puts weights into a network. Every tensor of the network must be there with its shape, and nothing else.
+/// Writes tensors and metadata as safetensors, whole or not at all.
 ///
 /// # Errors
-/// [`Error::Mismatch`] with all that is missing, unexpected or of another shape. `path` and `network` go into it.
+/// If the file cannot be written; what stood there before stays.
+pub fn write(path: &Path, dict: &StateDict, metadata: HashMap<String, String>) -> Result<(), Error> {
+    Ok(dyntta_model::write(path, dict, metadata)?)
+}
+
+/// The shapes of weights by key.
+pub(crate) fn shapes(dict: &StateDict) -> Shapes {
+    dict.iter().map(|(key, entry)| (key.clone(), entry.shape.clone())).collect()
+}
+
+/// Puts weights into a network; the keys of other implementations are taken for ours ([`Naming`]). Every tensor of the
+/// network must be there with its shape, and nothing else.
+///
+/// # Errors
+/// [`dyntta_model::Error::Mismatch`] with all that is missing, unexpected or of another shape; `path` and `network` go into
+/// it. An error too if two keys mean the same tensor.
 pub fn load<M: Module>(module: M, dict: &StateDict, path: &Path, network: &str) -> Result<M, Error> {
-    let map = key_map(dict);
-    let by_key: HashMap<String, (&String, &Entry)> = dict.iter().map(|(k, v)| (map(k), (k, v))).collect();
-    let mut loader = Loader { at: Vec::new(), dict: by_key, mismatch: Mismatch::default() };
+    let naming = Naming::of(&shapes(dict));
+    let theirs = naming.theirs(dict.keys()).map_err(|twice| {
+        dyntta_model::Error::format(
+            path,
+            format!("one tensor for `{}` of {network}", twice.key),
+            twice.to_string(),
+        )
+    })?;
+    let by_key = theirs.into_iter().filter_map(|(ours, key)| Some((ours, (key, dict.get(key)?)))).collect();
+    let mut loader = Loader { at: Vec::new(), dict: by_key, naming, mismatch: Mismatch::default() };
     let module = module.map(&mut loader);
     let mut mismatch = loader.mismatch;
     mismatch.unexpected = loader.dict.into_values().map(|(k, _)| k.clone()).collect();
@@ -206,7 +70,8 @@ pub fn load<M: Module>(module: M, dict: &StateDict, path: &Path, network: &str) 
     if mismatch.is_empty() {
         return Ok(module);
     }
-    Err(Error::Mismatch { path: path.to_owned(), network: network.to_owned(), mismatch })
+    let (path, network) = (path.to_owned(), network.to_owned());
+    Err(dyntta_model::Error::Mismatch { path, network, mismatch }.into())
 }
 
 /// A key is the path through fields and indices; which variant of an enum a network is, is not part of it.
@@ -224,7 +89,9 @@ fn exit(at: &mut Vec<String>, container: &str) {
 
 struct Loader<'a> {
     at: Vec<String>,
+    /// By our key: theirs and the tensor.
     dict: HashMap<String, (&'a String, &'a Entry)>,
+    naming: Naming,
     mismatch: Mismatch,
 }
 
@@ -239,16 +106,16 @@ impl ModuleMapper for Loader<'_> {
 
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
         let key = self.at.join(".");
-        let Some((_, entry)) = self.dict.remove(&key) else {
+        let Some((theirs, entry)) = self.dict.remove(&key) else {
             self.mismatch.missing.push(key);
             return param;
         };
         let expected = param.val().dims().to_vec();
-        if entry.shape != expected {
+        if self.naming.shape(theirs, &entry.shape) != expected {
             self.mismatch.shapes.push((key, expected, entry.shape.clone()));
             return param;
         }
-        let data = TensorData::new(entry.data.clone(), entry.shape.clone());
+        let data = TensorData::new(entry.data.clone(), expected);
         param.map(|old| {
             let new = Tensor::from_data(data, &old.device());
             if old.is_require_grad() { new.require_grad() } else { new }
@@ -282,21 +149,4 @@ pub fn state_dict<M: Module>(module: &M) -> StateDict {
     let mut collector = Collector::default();
     module.visit(&mut collector);
     collector.dict
-}
-
-/// Writes tensors and metadata as safetensors, whole or not at all.
-///
-/// # Errors
-/// If the file cannot be written; what stood there before stays.
-pub fn write(path: &Path, dict: &StateDict, metadata: HashMap<String, String>) -> Result<(), Error> {
-    let bytes: BTreeMap<&str, Vec<u8>> = dict
-        .iter()
-        .map(|(key, entry)| (key.as_str(), entry.data.iter().flat_map(|v| v.to_le_bytes()).collect()))
-        .collect();
-    let views = dict.iter().map(|(key, entry)| {
-        let view = TensorView::new(Dtype::F32, entry.shape.clone(), &bytes[key.as_str()]);
-        (key.as_str(), view.expect("four bytes a value"))
-    });
-    let out = safetensors::serialize(views, Some(metadata)).expect("valid views");
-    Ok(write_atomic(path, &out)?)
 }

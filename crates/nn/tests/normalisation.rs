@@ -2,7 +2,7 @@
 
 use burn::tensor::{Device, Tensor, TensorData};
 use dyntta_image::{ChannelOrder, ValueRange};
-use dyntta_nn::Normalisation;
+use dyntta_nn::{Normalisation, Normalise};
 
 const MEAN: [f32; 3] = [10.0, -20.0, 30.0];
 const STD: [f32; 3] = [2.0, 4.0, 8.0];

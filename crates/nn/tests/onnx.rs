@@ -248,7 +248,7 @@ fn a_classifier_may_be_an_onnx_file() {
     let constant = |v: [f32; 3]| Tensor::<4>::from_data(TensorData::new(v.to_vec(), [1, 3, 1, 1]), &device);
     let images = tensor::<4>(&dict, "images16", &device);
     let images = images * constant(normalisation.std) + constant(normalisation.mean);
-    let (worst, _) = difference(&values(classifier.forward(images)), &dict["nhwc.logits"].data);
+    let (worst, _) = difference(&values(classifier.forward(images).unwrap()), &dict["nhwc.logits"].data);
     assert!(worst < 1e-4, "{worst}");
 
     classifier.check_size(16, 16).unwrap();

@@ -132,7 +132,7 @@ fn a_grey_graph_is_fed_the_luma() {
         let info = classifier.graph().unwrap().info();
         assert_eq!((info.channels, info.layout == Layout::Nhwc), (1, name == "nhwc"));
         assert!(classifier.notes()[0].contains("grey"), "{:?}", classifier.notes());
-        let found = values(classifier.try_forward(x.clone()).unwrap());
+        let found = values(classifier.forward(x.clone()).unwrap());
         for n in 0..2 {
             let average = (0..64).map(|i| grey(64 * n + i)).sum::<f32>() / 64.0;
             for k in 0..5 {
@@ -168,12 +168,12 @@ fn bytes_go_in_as_they_are_and_the_gradient_comes_back() {
         let classifier = Classifier::load(&path, None, Normalisation::IMAGENET, &device).unwrap();
         assert!(classifier.notes()[0].contains("bytes"), "{:?}", classifier.notes());
         let x = bytes([2, 3, 8, 8]);
-        let found = values(classifier.try_forward(x.clone()).unwrap());
+        let found = values(classifier.forward(x.clone()).unwrap());
         let right = values(float.forward(x.clone()).unwrap());
         assert!(found.iter().zip(&right).all(|(a, b)| (a - b).abs() < 1e-5), "{found:?}, {right:?}");
         // Between two bytes: the nearest.
         let between = x + 0.3 / 255.0;
-        let found = values(classifier.try_forward(between).unwrap());
+        let found = values(classifier.forward(between).unwrap());
         assert!(found.iter().zip(&right).all(|(a, b)| (a - b).abs() < 1e-5), "{found:?}, {right:?}");
         classifier.check_training(2, 8, 8).unwrap();
     }
@@ -357,7 +357,7 @@ fn what_lets_no_gradient_through_is_named_before_training() {
         let path = place.write("steps.onnx", &net);
         let classifier = Classifier::load(&path, None, IDENTITY, &Device::flex()).unwrap();
         // It can be measured,
-        classifier.try_forward(bytes([2, 3, 8, 8])).unwrap();
+        classifier.forward(bytes([2, 3, 8, 8])).unwrap();
         // and not be trained in front of.
         let error = classifier.check_training(2, 8, 8).unwrap_err().to_string();
         let expected = format!("no gradient reaches the image: {name} (node `steps`)");
@@ -384,12 +384,12 @@ fn what_lets_no_gradient_through_is_named_before_training() {
     assert!(error.contains("expected scores that depend on the image"), "{error}");
 }
 
-/// Loads it, or says why not, in less than a second.
+/// Loads it, or says why not, in much less time than what it asks for would take.
 fn quickly(path: &Path) -> Result<Graph, String> {
     let started = Instant::now();
     let loaded = load(path, &Options::default()).map_err(|e| e.to_string());
     let seconds = started.elapsed().as_secs_f64();
-    assert!(seconds < 1.0, "{}: {seconds} s", path.display());
+    assert!(seconds < 5.0, "{}: {seconds} s", path.display());
     loaded
 }
 
@@ -490,8 +490,8 @@ fn a_batch_of_the_files_own_is_no_reason_to_run_it() {
         .output("y", FLOAT, None);
     let path = place.write("table.onnx", &table);
     let classifier = Classifier::load(&path, None, IDENTITY, &Device::flex()).unwrap();
-    classifier.try_forward(bytes([9, 3, 8, 8])).unwrap();
-    let error = classifier.try_forward(bytes([10, 3, 8, 8])).unwrap_err().to_string();
+    classifier.forward(bytes([9, 3, 8, 8])).unwrap();
+    let error = classifier.forward(bytes([10, 3, 8, 8])).unwrap_err().to_string();
     assert!(error.contains("(Gather)"), "{error}");
     assert!(classifier.check_training(10, 8, 8).is_err());
     classifier.check_training(9, 8, 8).unwrap();
@@ -575,4 +575,25 @@ fn a_parsed_file_tells_what_its_images_are_before_it_is_made_ready() {
     let model = Model::open(&place.write("net.onnx", &net), &Limits::DEFAULT).unwrap();
     assert_eq!((model.input_size(), model.takes_bytes()), ([Some(8), Some(9)], true));
     assert_eq!(model.metadata()["mean"], "none of ours");
+}
+
+#[cfg(unix)]
+#[test]
+fn data_beside_a_model_may_be_linked_with_it_and_from_nowhere_else() {
+    use std::os::unix::fs::symlink;
+    let place = Place::new();
+    let at = |name: &str| place.0.path().join(name);
+    std::fs::create_dir_all(at("cache/blobs")).unwrap();
+    std::fs::create_dir_all(at("cache/snapshot")).unwrap();
+    std::fs::create_dir(at("elsewhere")).unwrap();
+    let fixture = |name: &str| Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/onnx").join(name);
+    for (name, blob) in [("nhwc.onnx", "a1"), ("nhwc.data", "b2")] {
+        std::fs::copy(fixture(name), at("cache/blobs").join(blob)).unwrap();
+        symlink(format!("../blobs/{blob}"), at("cache/snapshot").join(name)).unwrap();
+    }
+    load(&at("cache/snapshot/nhwc.onnx"), &Options::default()).unwrap();
+    std::fs::copy(fixture("nhwc.onnx"), at("elsewhere/nhwc.onnx")).unwrap();
+    symlink("../cache/blobs/b2", at("elsewhere/nhwc.data")).unwrap();
+    let error = said(&at("elsewhere/nhwc.onnx"), &Options::default());
+    assert!(error.contains("`nhwc.data`, a link to what is not beside the model"), "{error}");
 }

@@ -57,7 +57,7 @@ fn files_that_are_no_weights_are_named_with_what_they_are() {
         assert!(message.contains("expected"), "{message}");
     }
     let missing = folder.path().join("missing.pth");
-    assert!(matches!(weights::read(&missing), Err(Error::Io { .. })));
+    assert!(matches!(weights::read(&missing), Err(Error::Model(dyntta_model::Error::File(_)))));
 }
 
 #[test]
@@ -69,7 +69,9 @@ fn a_mismatch_lists_missing_and_unexpected_keys_and_shapes() {
     dict.insert("stem.weight".into(), conv);
     dict.get_mut("linear.bias").unwrap().shape = vec![5, 2];
     let fresh = CifarResNet::new(&init, 1, 10);
-    let Err(Error::Mismatch { mismatch, .. }) = weights::load(fresh, &dict, Path::new("x"), "net") else {
+    let Err(Error::Model(dyntta_model::Error::Mismatch { mismatch, .. })) =
+        weights::load(fresh, &dict, Path::new("x"), "net")
+    else {
         panic!("it does not fit")
     };
     assert_eq!(mismatch.missing, ["conv1.weight", "bn1.bias"]);
@@ -151,7 +153,7 @@ fn an_enhancer_survives_its_checkpoint() {
         (Method::Dyntta, None),
     ] {
         let config = config(method, bank);
-        let enhancer = config.build(Path::new("test"), 11, &plain()).unwrap();
+        let enhancer = checkpoint::build(&config, Path::new("test"), 11, &plain()).unwrap();
         checkpoint::save(folder.path(), &enhancer, &config).unwrap();
         let (loaded, read) = checkpoint::load(folder.path(), &plain()).unwrap();
         assert_eq!(read, Some(config));
@@ -162,7 +164,7 @@ fn an_enhancer_survives_its_checkpoint() {
 #[test]
 fn images_of_any_size_come_through() {
     for method in [Method::Dyntta, Method::Urie] {
-        let enhancer = config(method, None).build(Path::new("test"), 0, &plain()).unwrap();
+        let enhancer = checkpoint::build(&config(method, None), Path::new("test"), 0, &plain()).unwrap();
         for size in [[1, 1], [1, 9], [3, 2], [5, 4], [33, 17]] {
             let y = output(&enhancer, size);
             assert!(y.iter().all(|v| v.is_finite()), "{size:?}");
@@ -176,7 +178,8 @@ fn images_of_any_size_come_through() {
 #[test]
 fn the_identity_op_starts_as_the_identity() {
     let names: Vec<String> = ["identity", "invert", "gamma"].map(Into::into).to_vec();
-    let enhancer = config(Method::Dyntta, Some(names)).build(Path::new("test"), 0, &plain()).unwrap();
+    let enhancer =
+        checkpoint::build(&config(Method::Dyntta, Some(names)), Path::new("test"), 0, &plain()).unwrap();
     let Enhancer::DynTta(dyntta) = enhancer else { unreachable!() };
     let x = Tensor::from_data(TensorData::new(vec![0.25f32; 3 * 64], [1, 3, 8, 8]), &plain());
     let weights: Vec<f32> = dyntta.forward(x, Mode::Eval).weights.into_data().try_to_vec().unwrap();
@@ -187,7 +190,7 @@ fn the_identity_op_starts_as_the_identity() {
 fn configs_that_are_wrong_say_where() {
     let folder = tempfile::tempdir().unwrap();
     let good = config(Method::Dyntta, Some(vec!["gamma".into()]));
-    let enhancer = good.build(Path::new("test"), 0, &plain()).unwrap();
+    let enhancer = checkpoint::build(&good, Path::new("test"), 0, &plain()).unwrap();
     checkpoint::save(folder.path(), &enhancer, &good).unwrap();
     let path = folder.path().join("enhancer.json");
     let text = std::fs::read_to_string(&path).unwrap();

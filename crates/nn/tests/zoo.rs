@@ -269,7 +269,7 @@ fn efficientnet_lite0_knows_photos() {
                 TensorData::new(planes, [1, 3, input.crop, input.crop]),
                 &Device::flex(),
             );
-            let found = values(classifier.forward(x).argmax(1).float())[0] as usize;
+            let found = values(classifier.forward(x).unwrap().argmax(1).float())[0] as usize;
             println!("{name}: class {found}");
             photos += 1;
             right += usize::from(found == label);

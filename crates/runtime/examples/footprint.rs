@@ -16,7 +16,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (width, height) = (number("WIDTH")?, number("HEIGHT")?);
     let start = Instant::now();
     let enhancer = match args.next().as_deref() {
-        None | Some("-") => Enhancer::untrained(Method::Dyntta, 0).with_control_size(Some(224)),
+        None | Some("-") => Enhancer::untrained(Method::Dyntta, 0).with_control_size(Some(224)).unwrap(),
         Some(path) => Enhancer::load(path)?,
     };
     println!("ready after {:.1} ms", start.elapsed().as_secs_f64() * 1e3);

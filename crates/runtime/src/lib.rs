@@ -14,7 +14,6 @@
 //! Results agree with those of the networks of `dyntta-nn` up to rounding.
 
 mod checkpoint;
-mod error;
 mod fused;
 mod layers;
 mod params;
@@ -31,19 +30,15 @@ use dyntta_image::Rgb8;
 use dyntta_kernels::layout::nchw_to_nhwc;
 use dyntta_kernels::pool::{AvgPool, adaptive_avg_pool_forward};
 use dyntta_kernels::upsample::{Upsample, upsample_forward};
+use dyntta_model::{Checkpoint, Normalisation, check_view};
 use dyntta_ops::{Bank, Shape, blend};
 
-pub use checkpoint::{Config, Method};
-pub use error::{Error, Mismatch};
+pub use dyntta_model::{EnhancerConfig as Config, Error, Limits, Method, Mismatch};
 pub use workspace::{Parts, Workspace};
 
 use resnet::ResNet18;
 use skunet::{MIN_SIDE, SkUnet};
 use workspace::{Buffer, timed};
-
-/// Mean and standard deviation of ImageNet's channels, by which the control network's input is normalised.
-const MEAN: [f32; 3] = [0.485, 0.456, 0.406];
-const DEVIATION: [f32; 3] = [0.229, 0.224, 0.225];
 
 /// Pixels that the control network takes at once: enough to read its weights seldom, not so many as to fill memory.
 const CONTROL_PIXELS: usize = 1 << 21;
@@ -60,7 +55,8 @@ pub(crate) enum Model {
 pub struct Enhancer {
     model: Arc<Model>,
     config: Option<Arc<Config>>,
-    control_size: Option<usize>,
+    /// Height and width of the control network's view; none: the image itself.
+    view: Option<[usize; 2]>,
 }
 
 /// What DynTTA decided on one augmentation for an image.
@@ -76,7 +72,7 @@ pub struct Decision {
 
 impl Enhancer {
     /// Loads a run's folder (`enhancer.safetensors` and `enhancer.json`), or a weight file with its config beside it. A
-    /// safetensors file without a config is taken for the bare weights of a URIE.
+    /// weight file without a config, safetensors or PyTorch's, is taken for the bare weights of a URIE.
     ///
     /// The control network looks at a view of the size it was trained at, whatever the size of the image; see
     /// [`Enhancer::with_control_size`].
@@ -84,25 +80,45 @@ impl Enhancer {
     /// # Errors
     /// [`Error`], if a file is missing or not what it should be, or the weights do not fit the config.
     pub fn load(path: impl AsRef<Path>) -> Result<Self, Error> {
-        let (model, config) = checkpoint::load(path.as_ref())?;
-        let control_size = config.as_ref().map(Config::view);
-        Ok(Self { model: Arc::new(model), config: config.map(Arc::new), control_size })
+        Self::new(Checkpoint::open(path.as_ref(), &Limits::DEFAULT)?)
+    }
+
+    /// As [`Enhancer::load`], from the bytes of a weight file and the text of its config; `name` stands for both in messages.
+    ///
+    /// # Errors
+    /// As [`Enhancer::load`], and if they ask for more than `limits` allow.
+    pub fn from_bytes(
+        weights: Vec<u8>,
+        config: Option<&str>,
+        name: impl AsRef<Path>,
+        limits: &Limits,
+    ) -> Result<Self, Error> {
+        Self::new(Checkpoint::from_bytes(weights, config, name.as_ref(), limits)?)
+    }
+
+    fn new(checkpoint: Checkpoint) -> Result<Self, Error> {
+        let model = checkpoint::load(&checkpoint)?;
+        let view = checkpoint.config.as_ref().map(Config::view);
+        Ok(Self { model: Arc::new(model), config: checkpoint.config.map(Arc::new), view })
     }
 
     /// An enhancer with fresh weights and, for DynTTA, the published bank: to measure with, and where training starts from
     /// `seed`. The control network looks at the image itself.
     pub fn untrained(method: Method, seed: u64) -> Self {
-        Self { model: Arc::new(checkpoint::untrained(method, seed)), config: None, control_size: None }
+        Self { model: Arc::new(checkpoint::untrained(method, seed)), config: None, view: None }
     }
 
-    /// The same enhancer with its control network looking at a square view of this many pixels a side (at least 1), or at
-    /// the image itself.
+    /// The same enhancer with its control network looking at a square view of this many pixels a side, or at the image
+    /// itself.
     ///
     /// The view is the mean of each cell where it is smaller than the image both ways, else bilinear with aligned corners.
-    #[must_use]
-    pub fn with_control_size(mut self, size: Option<usize>) -> Self {
-        self.control_size = size.map(|size| size.max(1));
-        self
+    ///
+    /// # Errors
+    /// [`Error::View`], if the view has no pixels or more than [`dyntta_model::MAX_VIEW`] a side.
+    pub fn with_control_size(mut self, size: Option<usize>) -> Result<Self, Error> {
+        size.map_or(Ok(()), check_view)?;
+        self.view = size.map(|side| [side, side]);
+        Ok(self)
     }
 
     /// What was saved beside the weights; absent for bare weights and untrained ones.
@@ -256,7 +272,7 @@ impl Enhancer {
 
     /// Height and width of what the control network sees of an image.
     fn view_size(&self, size: [usize; 2]) -> [usize; 2] {
-        self.control_size.map_or(size, |side| [side, side])
+        self.view.unwrap_or(size)
     }
 }
 
@@ -313,7 +329,7 @@ impl std::fmt::Debug for Enhancer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Enhancer")
             .field("method", &self.method())
-            .field("control_size", &self.control_size)
+            .field("view", &self.view)
             .field("config", &self.config)
             .finish_non_exhaustive()
     }
@@ -366,8 +382,9 @@ fn view([n, h, w]: [usize; 3], x: &[f32], [vh, vw]: [usize; 2], image: &mut Buff
             }
         }
     }
-    let scale = DEVIATION.map(|d| 1.0 / d);
-    let shift = [0, 1, 2].map(|c| -MEAN[c] * scale[c]);
+    let Normalisation { mean, std, .. } = Normalisation::IMAGENET;
+    let scale = std.map(|d| 1.0 / d);
+    let shift = [0, 1, 2].map(|c| -mean[c] * scale[c]);
     fused::scale_rgb(view, &scale, &shift);
 }
 

@@ -47,7 +47,7 @@ struct Allocated {
 
 /// Of two calls after the first two, and the bytes the workspace holds.
 fn steady(method: Method, [n, h, w]: [usize; 3]) -> ([Allocated; 2], usize) {
-    let enhancer = Enhancer::untrained(method, 0).with_control_size(Some(32));
+    let enhancer = Enhancer::untrained(method, 0).with_control_size(Some(32)).unwrap();
     let x = common::image(n * 3 * h * w, "steady");
     let (mut out, mut workspace) = (vec![0.0; x.len()], Workspace::new());
     let mut run = || {

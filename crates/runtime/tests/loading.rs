@@ -75,7 +75,8 @@ fn the_published_keys_load_as_ours() {
 fn paths_that_lead_nowhere() {
     let dir = tempdir();
     let nowhere = dir.path().join("nowhere");
-    assert!(matches!(Enhancer::load(&nowhere), Err(Error::Io { path, .. }) if path == nowhere));
+    assert!(matches!(Enhancer::load(&nowhere), Err(Error::File(_))));
+    says(&message(&nowhere), &["nowhere: cannot read"]);
     says(&message(dir.path()), &["folder of a run", "enhancer.safetensors"]);
     // A run's folder without its config is damaged, not bare weights.
     write_weights(&dir.path().join("enhancer.safetensors"), &urie(""));
@@ -123,12 +124,18 @@ fn files_that_are_something_else() {
     damaged[..8].copy_from_slice(&u64::MAX.to_le_bytes());
     let no_tensors =
         safetensors::serialize(Vec::<(&str, safetensors::tensor::TensorView)>::new(), None).unwrap();
-    for bytes in [&[][..], b"PK\x03\x04", &whole[..whole.len() / 2], &whole[..20], &damaged] {
+    for (bytes, word) in [
+        (&[][..], "an empty file"),
+        (b"PK\x03\x04", "a zip archive"),
+        (&whole[..whole.len() / 2], "breaks off"),
+        (&whole[..20], "a header of"),
+        (&damaged, "a header of"),
+    ] {
         std::fs::write(&path, bytes).unwrap();
-        says(&message(&path), &["w.safetensors", "expected a safetensors file"]);
+        says(&message(&path), &["w.safetensors", "expected a", "safetensors file", word]);
     }
     std::fs::write(&path, no_tensors).unwrap();
-    says(&message(&path), &["expected floating-point tensors"]);
+    says(&message(&path), &["floating-point tensors", "found none"]);
 }
 
 #[test]
@@ -142,7 +149,12 @@ fn configs_that_are_something_else() {
         (r#"{"format": 1, "method": "urie"}"#, &["image_size"]),
         (r#"{"format": 1, "method": "magic", "image_size": [1, 1]}"#, &["magic", "dyntta"]),
         (r#"{"format": 1, "method": "urie", "image_size": [0, 9]}"#, &["`control_size`", "found 0"]),
-        (r#"{"format": 1, "method": "urie", "image_size": [9, 9], "control_size": 99999999}"#, &["16384"]),
+        (r#"{"format": 1, "method": "urie", "image_size": [9, 9], "control_size": 99999999}"#, &["2048"]),
+        (
+            r#"{"format": 1, "method": "urie", "image_size": [9, 9], "control_size": 16384}"#,
+            &["from 1 to 2048"],
+        ),
+        (r#"{"format": 1, "method": "urie", "image_size": [9, 9], "other": 1}"#, &["unknown field `other`"]),
         (&config("dyntta", r#""bank": ["rotat"],"#), &["enhancer.json", "`bank`", "did you mean `rotate`"]),
         (&config("dyntta", r#""bank": [],"#), &["`bank`", "empty"]),
     ] {
@@ -187,17 +199,56 @@ fn half_precision_and_double_precision_weights_load() {
 }
 
 #[test]
-fn weights_that_are_not_numbers_do_not_panic() {
+fn weights_that_are_not_numbers_are_refused_and_huge_ones_do_not_panic() {
     let dir = tempdir();
-    for bad in [f32::NAN, f32::INFINITY, -1e38] {
+    for (bad, word) in [(f32::NAN, "NaN"), (f32::INFINITY, "inf"), (-1e38, "")] {
         for key in ["control.fc.weight", "control.fc.bias", "urie.stem.weight", "urie.up2.bn.running_var"] {
             let mut tensors = dyntta(50, true);
             tensors.get_mut(key).unwrap().1.fill(bad);
-            let enhancer = Enhancer::load(write(dir.path(), &tensors, &config("dyntta", ""))).unwrap();
+            let folder = write(dir.path(), &tensors, &config("dyntta", ""));
+            if !word.is_empty() {
+                says(&message(folder), &["enhancer.safetensors", &format!("{word} in `{key}`")]);
+                continue;
+            }
+            let enhancer = Enhancer::load(folder).unwrap();
             let picture =
                 dyntta_image::Rgb8::new(9, 7, (0..9 * 7 * 3).map(|i| (i * 5 % 256) as u8).collect());
             enhancer.enhance(&picture);
             enhancer.explain(&picture).unwrap();
         }
     }
+}
+
+#[test]
+fn a_view_that_no_memory_holds_is_refused() {
+    let enhancer = Enhancer::untrained(Method::Dyntta, 0);
+    for side in [0, 100_000, 4_294_967_296, usize::MAX] {
+        let error = enhancer.clone().with_control_size(Some(side)).unwrap_err().to_string();
+        says(&error, &[&side.to_string(), "1 to 2048"]);
+    }
+    assert!(enhancer.with_control_size(None).is_ok());
+}
+
+#[test]
+fn bytes_load_as_files_do() {
+    let dir = tempdir();
+    let folder = write(dir.path(), &urie(""), &config("urie", ""));
+    let bytes = std::fs::read(folder.join("enhancer.safetensors")).unwrap();
+    let text = std::fs::read_to_string(folder.join("enhancer.json")).unwrap();
+    let limits = dyntta_runtime::Limits::DEFAULT;
+    let picture = dyntta_image::Rgb8::new(9, 7, (0..9 * 7 * 3).map(|i| (i * 5 % 256) as u8).collect());
+    let expected = Enhancer::load(&folder).unwrap().enhance(&picture);
+    for config in [Some(text.as_str()), None] {
+        let enhancer = Enhancer::from_bytes(bytes.clone(), config, "bytes", &limits).unwrap();
+        assert_eq!(enhancer.enhance(&picture).data, expected.data);
+    }
+    let small = dyntta_runtime::Limits { model_bytes: 100, ..limits };
+    says(
+        &Enhancer::from_bytes(bytes, None, "bytes", &small).unwrap_err().to_string(),
+        &["bytes: expected at most 100"],
+    );
+    // DynTTA's weights without their config are not a URIE's.
+    let path = dir.path().join("bare.safetensors");
+    write_weights(&path, &dyntta(50, true));
+    says(&message(&path), &["URIE alone", "DynTTA"]);
 }

@@ -45,7 +45,7 @@ fn dyntta_is_the_plain_pipeline() {
     let sizes = [[1, 32, 32], [2, 33, 47], [1, 1, 1], [3, 3, 50]];
     for (view, size) in views.into_iter().zip(sizes).chain([(Some(32), [2, 20, 45]), (None, [2, 37, 30])]) {
         let [n, h, w] = size;
-        let enhancer = loaded.clone().with_control_size(view);
+        let enhancer = loaded.clone().with_control_size(view).unwrap();
         let x = image(n * 3 * h * w, &format!("{size:?}"));
         let mut out = vec![f32::NAN; x.len()];
         enhancer.enhance_planar(&mut workspace, n, h, w, &x, &mut out);
@@ -63,7 +63,7 @@ fn buffers_made_for_a_small_image_are_large_enough() {
     // Each with a workspace of its own: one that has seen larger images would hide a buffer that is too small.
     let enhancer = Enhancer::untrained(Method::Dyntta, 0);
     for view in [None, Some(1), Some(7), Some(33)] {
-        let enhancer = enhancer.clone().with_control_size(view);
+        let enhancer = enhancer.clone().with_control_size(view).unwrap();
         for [n, h, w] in [[1, 1, 1], [3, 1, 40], [2, 5, 3], [1, 4, 4], [1, 64, 9], [17, 8, 8]] {
             let x = image(n * 3 * h * w, "small");
             let mut out = vec![f32::NAN; x.len()];

@@ -91,6 +91,7 @@ pub fn nearest(v: f32) -> i32 {
 }
 
 #[cfg(test)]
+#[allow(clippy::disallowed_macros, reason = "tests print")]
 mod tests {
     use super::*;
 

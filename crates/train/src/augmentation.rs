@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use dyntta_augment::policy::Direction;
 use dyntta_augment::{AugMix, AugmixOp, Fixed, Policy, PolicyAugment, PolicyOptions};
+use dyntta_files::shown;
 
 use crate::error::Error;
 use crate::images::Treatment;
@@ -114,7 +115,7 @@ impl Augmentation {
         let estimated = Policy::read(path)?;
         let no_operation = || {
             let expected = "a policy with an operation (`urie` and `identity` are none, nor are filters of unknown `change`)";
-            Error::setting("policy", expected, path.display())
+            Error::setting("policy", expected, shown(path))
         };
         let policy = path.to_owned();
         match style.unwrap_or_default() {
@@ -175,9 +176,9 @@ impl fmt::Display for Augmentation {
             Self::Fixed(fixed) => fixed.fmt(f),
             Self::TopK { policy, augmix } => {
                 let names: Vec<String> = augmix.ops.iter().map(ToString::to_string).collect();
-                write!(f, "AugMix of {} ({})", names.join(", "), policy.display())
+                write!(f, "AugMix of {} ({})", names.join(", "), shown(policy))
             }
-            Self::Sampled { policy, style, .. } => write!(f, "{style} from {}", policy.display()),
+            Self::Sampled { policy, style, .. } => write!(f, "{style} from {}", shown(policy)),
         }
     }
 }

@@ -61,7 +61,9 @@ pub fn step(size: usize, batch: usize, runs: usize) -> StepTimes {
         let images = Tensor::<4>::from_data(TensorData::new(values.clone(), [batch, 3, size, size]), &device);
         let labels = Tensor::<1, Int>::from_data(TensorData::new(labels.clone(), [batch]), &device);
         let started = Instant::now();
-        let loss = cross_entropy(classifier.forward(enhancer.forward(images, Mode::Train)), labels, 0.0);
+        let scores =
+            classifier.forward(enhancer.forward(images, Mode::Train)).expect("a network takes its own size");
+        let loss = cross_entropy(scores, labels, 0.0);
         let forward = started.elapsed().as_secs_f64();
         let grads = GradientsParams::from_grads(loss.backward(), &enhancer);
         let backward = started.elapsed().as_secs_f64() - forward;

@@ -6,20 +6,28 @@ use burn::tensor::Device;
 use dyntta_corrupt::Preset;
 use dyntta_data::preprocessing::{Given, InputSize, ResizeRule, Sources};
 use dyntta_data::{Dataset, Options, Preprocessing, Skipped, Split};
-use dyntta_image::{ChannelOrder, Exif, Filter, ValueRange, write_atomic};
+use dyntta_files::{shown, write_atomic};
+use dyntta_image::{ChannelOrder, Exif, Filter, ValueRange};
 use dyntta_nn::ops::plain::to_nhwc;
-use dyntta_nn::{Arch, Classifier, ClassifierNet, Init, Mode, Normalisation, weights};
+use dyntta_nn::{Arch, Classifier, ClassifierNet, Init, Mode, Normalisation, Normalise, onnx, weights};
 use serde::{Deserialize, Serialize};
 
 use crate::augmentation::{Augmentation, Style};
 use crate::control::{Progress, Silent, Stop};
 use crate::error::Error;
 use crate::evaluate::{Plan, evaluate};
-use crate::fit::{EpochMetrics, RunFolder, fit};
+use crate::fit::{EpochMetrics, RunFolder, check_same, fit};
+use crate::folder::{At, Place, Start, refused};
+use crate::identity;
 use crate::images::{Geometry, TrainingImages};
-use crate::input::{OnError, check_classes, named, normalisation, report_skipped, usual, usual_name};
+use crate::input::{
+    OnError, aligned, check_classes, named, normalisation, report_skipped, usual, usual_name,
+};
 use crate::recipe::{OptimizerKind, Recipe, Schedule};
+use crate::run::check_finished;
+use crate::scores::broken_keys;
 use crate::settings;
+use crate::trial::{self, Shape};
 
 /// The file of the trained weights in a run's folder; the preprocessing has the same name with `.json`.
 pub const CLASSIFIER: &str = "classifier.safetensors";
@@ -39,6 +47,8 @@ pub struct ClassifierSettings {
     pub from_scratch: Option<bool>,
     /// The architecture; absent: that of the weights to start from.
     pub arch: Option<String>,
+    /// Which of several sets of weights in the file to start from: what stands before its keys; absent: the first of timm's order.
+    pub weights_key: Option<String>,
     /// The training-time augmentation: `none`, `augmix`, `randaugment`, `trivialaugment`, or a policy's file.
     pub policy: Option<String>,
     /// How a policy's file is used: `top-k`, `sampled` or `inverted`, see [`Style`].
@@ -129,6 +139,7 @@ impl ClassifierSettings {
             classifier,
             from_scratch,
             arch,
+            weights_key,
             policy,
             style,
             top_k,
@@ -162,6 +173,11 @@ impl ClassifierSettings {
         )
     }
 
+    /// How the weights to start from are read.
+    pub(crate) fn load(&self) -> onnx::Options {
+        onnx::Options { weights_key: self.weights_key.clone(), ..onnx::Options::default() }
+    }
+
     /// Fills in the defaults and checks the ranges.
     ///
     /// From scratch: SGD with momentum 0.9 along a cosine, weight decay 5e-4 and batches of 128 at 0.1 for 30 epochs with
@@ -175,10 +191,14 @@ impl ClassifierSettings {
         let named_arch = self.arch.as_deref().map(str::parse::<Arch>).transpose()?;
         let arch = match (named_arch, &self.classifier) {
             (Some(arch), _) => arch,
-            (None, Some(path)) => match Arch::of_file(path)? {
+            (None, Some(path)) => match Arch::of_file_with(path, &self.load())? {
                 Some(arch) => arch,
                 // The same message as everywhere.
-                None => Classifier::load(path, None, Normalisation::IMAGENET, &Device::flex())?.arch(),
+                None => {
+                    let options = self.load();
+                    Classifier::load_with(path, None, Normalisation::IMAGENET, &options, &Device::flex())?
+                        .arch()
+                }
             },
             (None, None) => {
                 return Err(Error::setting("arch", format!("one of {}", Arch::known()), "nothing"));
@@ -186,7 +206,7 @@ impl ClassifierSettings {
         };
         if arch == Arch::Onnx {
             let expected = "weights (.pth, .pt, .th or .safetensors) of a known architecture";
-            let found = self.classifier.as_ref().map_or("onnx".into(), |p| p.display().to_string());
+            let found = self.classifier.as_ref().map_or("onnx".into(), |p| shown(p).to_string());
             return Err(Error::setting(
                 "classifier",
                 expected,
@@ -274,6 +294,7 @@ impl ClassifierSettings {
             preprocessing,
             preprocessing_from,
             on_error: self.on_error.unwrap_or_default(),
+            shifts: true,
             limit: self.limit,
             recipe,
         })
@@ -301,6 +322,8 @@ pub struct ResolvedClassifier {
     pub preprocessing_from: String,
     /// What to do about broken files.
     pub on_error: OnError,
+    /// Whether whole images are shifted, see [`TrainingImages::shifting`].
+    pub shifts: bool,
     /// How many of the images.
     pub limit: Option<usize>,
     /// How it is trained.
@@ -329,8 +352,9 @@ pub fn train_classifier(
     progress: &mut dyn Progress,
 ) -> Result<ClassifierSummary, Error> {
     let resolved = settings.resolve()?;
+    let place = place(settings, folder, if resume { Start::Resume } else { Start::New })?;
     let start = match &resolved.start {
-        Some(path) => format!("from {}", path.display()),
+        Some(path) => format!("from {}", shown(path)),
         None => "from fresh weights".to_owned(),
     };
     progress
@@ -355,12 +379,24 @@ pub fn train_classifier(
         None => data,
     };
     progress.message(&format!("training images {}", data.describe()));
-    let summary = train_classifier_on(&resolved, settings, data, validation, folder, resume, stop, progress);
+    if let Some(validation) = &validation {
+        progress.message(&format!("validation images {}", validation.describe()));
+    }
+    let summary = train_in(place, &resolved, settings, data, validation, stop, progress);
     report_skipped(&skipped, progress);
     summary
 }
 
-/// [`train_classifier`] with the data at hand; `settings` is what a resumed run starts from.
+/// The key in the metadata of a run's weights under which stands how they were trained.
+const TRAINING: &str = "dyntta.training";
+
+/// The folder of a classifier's run.
+pub(crate) fn place(settings: &ClassifierSettings, folder: &Path, start: Start) -> Result<Place, Error> {
+    Place::find(folder, settings, start, CLASSIFIER, "training of a classifier")
+}
+
+/// [`train_classifier`] with the data at hand; `settings` is what a resumed run starts from. The classes of `validation` are
+/// matched with those of `data` by name.
 ///
 /// # Errors
 /// As [`train_classifier`].
@@ -370,7 +406,21 @@ pub fn train_classifier_on(
     data: Dataset,
     validation: Option<Dataset>,
     folder: &Path,
-    resume: bool,
+    start: Start,
+    stop: &Stop,
+    progress: &mut dyn Progress,
+) -> Result<ClassifierSummary, Error> {
+    let place = place(settings, folder, start)?;
+    train_in(place, resolved, settings, data, validation, stop, progress)
+}
+
+/// [`train_classifier_on`] in a folder that was looked at.
+pub(crate) fn train_in(
+    mut place: Place,
+    resolved: &ResolvedClassifier,
+    settings: &ClassifierSettings,
+    data: Dataset,
+    validation: Option<Dataset>,
     stop: &Stop,
     progress: &mut dyn Progress,
 ) -> Result<ClassifierSummary, Error> {
@@ -379,37 +429,53 @@ pub fn train_classifier_on(
     let (arch, recipe, geometry) = (resolved.arch, &resolved.recipe, resolved.geometry);
     let classes = data.classes.len();
     let normalisation = normalisation(&resolved.preprocessing);
-    let net = ClassifierNet::new(&Init::new("classifier", recipe.seed, &device), arch, classes);
-    let net = match &resolved.start {
-        None => net,
-        Some(path) => {
-            let trained = Classifier::load(path, Some(arch), normalisation, &plain)?;
-            check_classes(&data, &trained)?;
-            let trained = trained.network().expect("an ONNX graph is refused before");
-            weights::load(net, &weights::state_dict(trained), path, &arch.to_string())?
-        }
-    };
+    let validation = validation.map(|set| aligned(set, &data.classes)).transpose()?;
+    let (n, size) = (recipe.batch_size.min(data.len()), geometry.fit.size);
+    trial::check_batch(Shape { n, height: size.height, width: size.width })?;
+    let (net, start) = fresh(resolved, settings, &data, &device, progress)?;
     let preprocessing =
         Preprocessing { classes: Some(data.classes.clone()), ..resolved.preprocessing.clone() };
     let fingerprint = serde_json::json!({
+        "identity": identity::CURRENT,
         "arch": arch.to_string(),
-        "start": resolved.start,
+        "start": start,
         "augmentation": resolved.augmentation.fingerprint(),
         "preset": geometry.preset.name(),
         "preprocessing": Preprocessing { classes: None, ..preprocessing.clone() },
+        "data": data.digest()?,
         "images": data.len(),
-        "classes": classes,
+        "classes": data.classes,
+        "validation": validation.as_ref().map(Dataset::digest).transpose()?,
         "recipe": recipe,
     })
     .to_string();
-    settings::open_folder(folder, settings, resume)?;
+    let folder = place.folder.clone();
     let weights_path = folder.join(CLASSIFIER);
-    let images = TrainingImages::new(data, geometry, resolved.augmentation.treatment()).shifting();
+    place.enter(settings)?;
+    match place.at {
+        At::Weights => {
+            let then = weights::read_safetensors(&weights_path)?.1.remove(TRAINING);
+            let then =
+                then.ok_or_else(|| refused(&folder, format!("{CLASSIFIER} doesn't say how it was trained")))?;
+            check_same(&folder, &then, &fingerprint, progress)?;
+            check_finished(&folder, recipe.epochs)?;
+            progress.message("already complete; its state is gone, its weights are taken as they are");
+            let classifier = Classifier::load(&weights_path, Some(arch), normalisation, &plain)?;
+            return Ok(ClassifierSummary { epochs: Vec::new(), classifier, weights: weights_path });
+        }
+        At::Begun => progress.message("no state was saved yet: the run begins anew"),
+        At::Nothing | At::State => {}
+    }
+    let images = TrainingImages::new(data, geometry, resolved.augmentation.treatment());
+    let images = if resolved.shifts { images.shifting() } else { images };
     let export = |net: &ClassifierNet| -> Result<Option<f64>, Error> {
         // The preprocessing first: weights without it would be fed the default's.
         let json = serde_json::to_string_pretty(&preprocessing).expect("plain data") + "\n";
         write_atomic(weights_path.with_extension("json"), json.as_bytes())?;
-        weights::write(&weights_path, &weights::state_dict(net), Default::default())?;
+        // Weights alone don't tell an architecture from another one with the same keys.
+        let about =
+            [(TRAINING.to_owned(), fingerprint.clone()), ("arch".to_owned(), arch.to_string())].into();
+        weights::write(&weights_path, &weights::state_dict(net), about)?;
         let Some(data) = &validation else { return Ok(None) };
         let classifier = Classifier::new(net.clone(), arch, classes, normalisation);
         let plan = Plan { clean: Some(data.clone()), corrupted: None, geometry, batch_size: 100 };
@@ -418,14 +484,44 @@ pub fn train_classifier_on(
     };
     let (net, epochs) = fit(
         net,
-        |net, images| net.forward(normalisation.apply(to_nhwc(images)), Mode::Train),
+        |net, images| Ok(net.forward(normalisation.apply(to_nhwc(images)), Mode::Train)),
         &images,
         recipe,
         &device,
-        Some(RunFolder { path: folder.to_owned(), resume, fingerprint, export: &export }),
+        Some(RunFolder {
+            path: folder,
+            resume: place.at == At::State,
+            fingerprint: fingerprint.clone(),
+            export: &export,
+        }),
         stop,
         progress,
     )?;
     let classifier = Classifier::new(net, arch, classes, normalisation);
     Ok(ClassifierSummary { epochs, classifier, weights: weights_path })
+}
+
+/// The network that training begins with, and the digest of the weights that it begins with, if they are not fresh.
+fn fresh(
+    resolved: &ResolvedClassifier,
+    settings: &ClassifierSettings,
+    data: &Dataset,
+    device: &Device,
+    progress: &mut dyn Progress,
+) -> Result<(ClassifierNet, Option<String>), Error> {
+    let init = Init::new("classifier", resolved.recipe.seed, device);
+    let net = ClassifierNet::new(&init, resolved.arch, data.classes.len());
+    let Some(path) = &resolved.start else { return Ok((net, None)) };
+    let plain = device.clone().without_autodiff();
+    let normalisation = normalisation(&resolved.preprocessing);
+    let trained = Classifier::load_with(path, Some(resolved.arch), normalisation, &settings.load(), &plain)?;
+    trained.notes().iter().for_each(|note| progress.message(note));
+    check_classes(data, &trained)?;
+    let trained = trained.network().expect("an ONNX graph is refused before");
+    let broken = broken_keys(trained);
+    if !broken.is_empty() {
+        return Err(Error::BrokenClassifier { value: f32::NAN, weights: broken });
+    }
+    let net = weights::load(net, &weights::state_dict(trained), path, &resolved.arch.to_string())?;
+    Ok((net, Some(identity::weights(trained))))
 }

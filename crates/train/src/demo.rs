@@ -7,24 +7,25 @@ use std::time::Instant;
 use burn::tensor::{Device, Tensor, TensorData};
 use dyntta_corrupt::{Corruption, Preset, Severity, corrupt, suite};
 use dyntta_data::{Dataset, fashion_mnist};
-use dyntta_image::{Rgb8, encode_png, write_atomic};
+use dyntta_files::{Claims, Lock, remove_leftovers, write_atomic};
+use dyntta_image::{Rgb8, encode_png};
 use dyntta_nn::checkpoint::{self, Method};
-use dyntta_nn::ops::plain::to_nhwc;
-use dyntta_nn::{Arch, Classifier, ClassifierNet, Enhancer, Init, Mode, Normalisation, weights};
+use dyntta_nn::{Arch, Classifier, Enhancer, Mode};
 use serde_json::json;
 
+use crate::classifier::{CLASSIFIER, ClassifierSettings, train_classifier_on};
 use crate::control::{Progress, Stop};
 use crate::error::Error;
+use crate::estimate_run::again;
 use crate::evaluate::{Corrupted, Plan, evaluate};
-use crate::fit::{RunFolder, fit, predictions};
-use crate::images::{Geometry, TrainingImages};
+use crate::folder::{Start, refused};
+use crate::images::Geometry;
 use crate::picture::{self, Row, Tile};
-use crate::recipe::{OptimizerKind, Recipe, Schedule};
+use crate::recipe::{OptimizerKind, Schedule};
 use crate::report::{Column, scores_json, table};
 use crate::run::{TrainSettings, train_on};
+use crate::scores::predictions;
 use crate::setting::Setting;
-use crate::settings::resumable;
-use crate::state;
 
 const SIZE: usize = 28;
 const ARCH: Arch = Arch::CifarResNet(1);
@@ -33,6 +34,9 @@ const CLEAN_IMAGES: usize = 2_000;
 const CORRUPTED_IMAGES: usize = 300;
 const SEVERITIES: [usize; 3] = [1, 3, 5];
 const GEOMETRY: Geometry = Geometry::usual(Preset::Cifar, SIZE);
+
+/// The files that the demo writes into its folder, beside the folders of its runs.
+pub const FILES: [&str; 3] = ["results.json", "table.txt", "picture.png"];
 
 /// How much of everything; [`Effort::default`] is the demo.
 #[derive(Clone, Copy, Debug)]
@@ -80,7 +84,10 @@ pub fn demo(
     progress: &mut dyn Progress,
 ) -> Result<DemoSummary, Error> {
     let started = Instant::now();
+    Claims::new(false).folder("`out`", out).check()?;
     std::fs::create_dir_all(out).map_err(Error::io(out))?;
+    let _lock = Lock::folder(out, "demo")?;
+    remove_leftovers(out);
     let (train, test, origin) = fashion_mnist::open()?;
     progress.message(&match origin {
         fashion_mnist::Origin::BuiltIn => {
@@ -92,7 +99,7 @@ pub fn demo(
     let device = Device::flex();
 
     progress.message("1/4 a small classifier, trained on clean images, then frozen");
-    let classifier = classifier(out, &train, effort, seed, &device, stop, progress)?;
+    let classifier = classifier(out, &train, effort, seed, stop, progress)?;
     progress.message("2/4 URIE in front of it, trained by the classifier's loss on corrupted images");
     let urie = enhancer(Method::Urie, out, &train, &classifier, effort, seed, stop, progress)?;
     progress.message("3/4 DynTTA in front of it, its SK-UNet started from that URIE");
@@ -139,13 +146,13 @@ pub fn demo(
         "dyntta": scores_json(&result.scores[2]),
     });
     let text = serde_json::to_string_pretty(&about).expect("plain data") + "\n";
-    write("results", "results.json", text.as_bytes())?;
-    write("table", "table.txt", table.as_bytes())?;
+    write("results", FILES[0], text.as_bytes())?;
+    write("table", FILES[1], table.as_bytes())?;
     let picture = picture(&classifier, &dyntta, &test, seed, &device)?;
-    write("picture", "picture.png", &encode_png(&picture)?)?;
+    write("picture", FILES[2], &encode_png(&picture)?)?;
     files.push(("DynTTA", out.join("dyntta").join(checkpoint::WEIGHTS)));
     files.push(("URIE", out.join("urie").join(checkpoint::WEIGHTS)));
-    files.push(("classifier", out.join("classifier").join("classifier.safetensors")));
+    files.push(("classifier", out.join("classifier").join(CLASSIFIER)));
     Ok(DemoSummary { table, files, seconds: started.elapsed().as_secs_f64() })
 }
 
@@ -154,51 +161,33 @@ fn classifier(
     train: &Dataset,
     effort: Effort,
     seed: u64,
-    device: &Device,
     stop: &Stop,
     progress: &mut dyn Progress,
 ) -> Result<Classifier, Error> {
-    let folder = out.join("classifier");
-    std::fs::create_dir_all(&folder).map_err(Error::io(&folder))?;
-    let autodiff = device.clone().autodiff();
-    let recipe = Recipe {
-        epochs: effort.epochs[0],
-        batch_size: 64,
-        optimizer: OptimizerKind::Adam,
-        lr: 3e-3,
-        schedule: Schedule::Cosine,
-        weight_decay: 0.0,
-        momentum: 0.0,
-        clip_norm: None,
-        label_smoothing: 0.0,
-        ema: None,
-        mixup: None,
-        cutmix: None,
-        seed,
+    let settings = ClassifierSettings {
+        data: Some("fashion-mnist".into()),
+        arch: Some(ARCH.to_string()),
+        preset: Some(GEOMETRY.preset.name().to_owned()),
+        input_size: Some(SIZE.into()),
+        epochs: Some(effort.epochs[0]),
+        batch_size: Some(64),
+        optimizer: Some(OptimizerKind::Adam),
+        lr: Some(3e-3),
+        schedule: Some(Schedule::Cosine),
+        weight_decay: Some(0.0),
+        momentum: Some(0.0),
+        seed: Some(seed),
+        ..ClassifierSettings::default()
     };
-    let net = ClassifierNet::new(&Init::new("classifier", seed, &autodiff), ARCH, train.classes.len());
-    let images = TrainingImages::new(train.clone(), GEOMETRY, Setting::Clean.treatment(GEOMETRY.preset));
-    let fingerprint = json!({ "images": train.len(), "recipe": recipe }).to_string();
-    let (net, _) = fit(
-        net,
-        |net, images| net.forward(Normalisation::IMAGENET.apply(to_nhwc(images)), Mode::Train),
-        &images,
-        &recipe,
-        &autodiff,
-        Some(RunFolder {
-            resume: folder.join(state::FILE).is_file(),
-            path: folder.clone(),
-            fingerprint,
-            export: &|net: &ClassifierNet| {
-                let path = folder.join("classifier.safetensors");
-                weights::write(&path, &weights::state_dict(net), Default::default())?;
-                Ok(None)
-            },
-        }),
-        stop,
-        progress,
-    )?;
-    Ok(Classifier::new(net, ARCH, train.classes.len(), Normalisation::IMAGENET))
+    let mut resolved = settings.resolve()?;
+    // Its images are centred.
+    resolved.shifts = false;
+    let folder = out.join("classifier");
+    let start = Start::Either;
+    let summary =
+        train_classifier_on(&resolved, &settings, train.clone(), None, &folder, start, stop, progress)
+            .map_err(again)?;
+    Ok(summary.classifier)
 }
 
 fn enhancer(
@@ -212,10 +201,9 @@ fn enhancer(
     progress: &mut dyn Progress,
 ) -> Result<Enhancer, Error> {
     let folder = out.join(method.to_string());
-    let resume = resumable(&folder)?;
     let settings = TrainSettings {
         data: Some("fashion-mnist".into()),
-        classifier: Some(out.join("classifier").join("classifier.safetensors")),
+        classifier: Some(out.join("classifier").join(CLASSIFIER)),
         method: Some(method),
         setting: Some(Setting::NonBlind),
         preset: Some("cifar".into()),
@@ -233,11 +221,12 @@ fn enhancer(
         classifier,
         train.clone(),
         &folder,
-        resume,
+        Start::Either,
         &autodiff,
         stop,
         progress,
-    )?;
+    )
+    .map_err(again)?;
     // What is measured is what was saved.
     drop(summary);
     Ok(checkpoint::load(&folder, &Device::flex())?.0)
@@ -259,7 +248,10 @@ fn picture(
     let mut corrupted = Vec::new();
     let mut labels = Vec::new();
     for (class, name) in SHOWN.iter().enumerate() {
-        let index = test.samples.iter().position(|s| s.class == class).expect("every class has test images");
+        let index =
+            test.samples.iter().position(|s| s.class == class).ok_or_else(|| {
+                refused(test.name().as_ref(), format!("no image of {}", test.classes[class]))
+            })?;
         let image = GEOMETRY.eval(&test.load(index)?);
         let corruption: Corruption = name.parse()?;
         let path = &test.samples[index].path;
@@ -272,8 +264,15 @@ fn picture(
         Tensor::<4>::from_data(TensorData::new(values, [images.len(), 3, SIZE, SIZE]), device)
     };
     let enhanced = enhancer.forward(stack(&corrupted), Mode::Eval);
-    let said =
-        [stack(&clean), stack(&corrupted), enhanced.clone()].map(|x| predictions(classifier.forward(x)));
+    let mut said = Vec::new();
+    for images in [stack(&clean), stack(&corrupted), enhanced.clone()] {
+        let predicted = predictions(classifier.forward(images)?);
+        said.push(predicted.map_err(|bad| Error::Scores {
+            image: SHOWN[bad.row].to_owned(),
+            of: "the classifier's scores".to_owned(),
+            value: bad.value,
+        })?);
+    }
     let values = enhanced.into_data().try_to_vec::<f32>().expect("images are f32");
     let enhanced: Vec<Rgb8> =
         values.chunks_exact(3 * SIZE * SIZE).map(|v| Rgb8::from_planar(SIZE, SIZE, v)).collect();

@@ -14,6 +14,7 @@ use rayon::prelude::*;
 use crate::control::{Progress, Stop};
 use crate::error::Error;
 use crate::images::{Geometry, eval_batches, images};
+use crate::scores::NotFinite;
 use crate::setting::{Setting, shifted, shifted_by};
 
 /// What DynTTA decided on the images of a domain.
@@ -74,6 +75,14 @@ pub fn decide(
         let enhanced = enhancer.forward(images(&batch, device), Mode::Eval);
         let weights = rows(enhanced.weights);
         let raws = rows(enhanced.raw);
+        for decisions in [&weights, &raws] {
+            let found = decisions.iter().enumerate().find_map(|(row, values)| {
+                values.iter().find(|v| !v.is_finite()).map(|&value| NotFinite { row, value })
+            });
+            if let Some(bad) = found {
+                return Err(bad.error(data, &batch, "the enhancer's decisions", None));
+            }
+        }
         out.changes.extend(changes(bank, &batch, &raws));
         for (raw, &index) in raws.iter().zip(&batch.indices) {
             out.factors.push(factors(bank, raw));

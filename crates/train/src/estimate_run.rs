@@ -7,17 +7,20 @@ use std::path::{Path, PathBuf};
 use burn::tensor::Device;
 use dyntta_augment::Policy;
 use dyntta_data::{CorruptedSet, Dataset, Options, Skipped, Split, Wanted};
+use dyntta_files::shown;
 use dyntta_nn::checkpoint::{self, EnhancerConfig, Method};
 use dyntta_nn::{Classifier, DynTta, Enhancer};
 
 use crate::control::{Progress, Stop};
 use crate::error::Error;
 use crate::estimate::decide;
+use crate::folder::{Place, Start};
 use crate::images::Geometry;
-use crate::input::{OnError, check_class_count, check_classes, named, normalisation, report_skipped};
-use crate::run::{Resolved, TrainSettings, train_on};
+use crate::input::{
+    OnError, aligned, check_class_count, check_classes, class_names, named, normalisation, report_skipped,
+};
+use crate::run::{Resolved, TrainSettings, place, train_in};
 use crate::setting::Setting;
-use crate::settings::resumable;
 
 /// What an estimation goes by.
 #[derive(Clone, Debug)]
@@ -68,7 +71,15 @@ pub fn estimate(
     };
     let trained_preset = given.as_ref().and_then(|(_, c)| c.training["preset"].as_str().map(str::to_owned));
     let train = TrainSettings { preset: train.preset.clone().or(trained_preset), ..train };
-    let resolved = train.resolve()?;
+    let mut resolved = train.resolve()?;
+    let trained_for = given.as_ref().map(|(_, config)| config.classifier.classes.as_slice());
+    resolved.preprocessing.classes = class_names(resolved.preprocessing.classes.as_deref(), trained_for)?;
+    let epochs = [train.epochs; 2];
+    // Folders that hold something else are refused before anything is read.
+    let pair = match &given {
+        Some(_) => None,
+        None => Some(Pair::find(&train, epochs, &settings.runs)?),
+    };
     let classifier = Classifier::load_with(
         &resolved.classifier,
         resolved.arch,
@@ -80,8 +91,12 @@ pub fn estimate(
     let size = resolved.geometry.fit.size;
     classifier.check_size(size.height, size.width)?;
     let skipped = Skipped::default();
-    let open = |path: &Path| -> Result<Dataset, Error> {
+    let open = |path: &Path, beside: Option<&Dataset>| -> Result<Dataset, Error> {
         let data = named(Dataset::open(path, &Options::split(settings.split))?, &resolved.preprocessing)?;
+        let data = match beside {
+            Some(other) => aligned(data, &other.classes)?,
+            None => data,
+        };
         check_classes(&data, &classifier)?;
         let data = match resolved.limit {
             Some(limit) => data.limit_balanced(limit)?,
@@ -90,7 +105,7 @@ pub fn estimate(
         Ok(if resolved.on_error == OnError::Skip { data.skip_broken(&skipped) } else { data })
     };
     let data = match &settings.corrupted {
-        None => open(&resolved.data)?,
+        None => open(&resolved.data, None)?,
         Some(wanted) => {
             if setting != Setting::Clean {
                 return Err(Error::setting("setting", "clean, for a set that is corrupted", setting));
@@ -98,7 +113,7 @@ pub fn estimate(
             let classes = resolved.preprocessing.classes.as_deref();
             let mut set = CorruptedSet::open_wanted(&resolved.data, classes, wanted)?
                 .with_exif(resolved.preprocessing.exif);
-            let name = resolved.data.display().to_string();
+            let name = shown(&resolved.data).to_string();
             check_class_count(&name, set.classes(), &classifier)?;
             if let Some(limit) = resolved.limit {
                 let parts = set.parts.len();
@@ -116,20 +131,26 @@ pub fn estimate(
         // Nobody knows which of them it has seen.
         Some(_) => (None, data),
         None => {
-            let (training, held_out) = data.split(settings.held_out, seed)?;
+            let (training, held_out) = data.split(settings.held_out, seed).map_err(|_| {
+                let expected = "a share that leaves images on both sides";
+                let found = format!("{} of {} images", settings.held_out, data.len());
+                Error::setting("held-out", expected, found)
+            })?;
             (Some(training), held_out)
         }
     };
-    let (enhancer, config) = match (given, training) {
-        (Some(given), _) => given,
-        (None, training) => {
-            let training = training.expect("split above");
-            let epochs = [train.epochs; 2];
-            train_both(&train, epochs, &classifier, &training, &settings.runs, stop, progress)?
-        }
+    // Before hours of training.
+    let clean = match &settings.clean {
+        Some(path) => Some(open(path, Some(&held_out))?),
+        None => None,
     };
-    let clean = match (&settings.clean, setting) {
-        (Some(path), _) => Some(open(path)?),
+    let (enhancer, config) = match (given, training, pair) {
+        (Some(given), ..) => given,
+        (None, Some(training), Some(pair)) => pair.train(&classifier, &training, stop, progress)?,
+        (None, ..) => unreachable!("what isn't given is trained"),
+    };
+    let clean = match (clean, setting) {
+        (Some(clean), _) => Some(clean),
         (None, Setting::Clean) => None,
         (None, _) => Some(held_out.clone()),
     };
@@ -189,58 +210,79 @@ fn about(
     config: &EnhancerConfig,
 ) -> BTreeMap<String, String> {
     let mut about = BTreeMap::from([
-        ("data".to_owned(), resolved.data.display().to_string()),
-        ("classifier".to_owned(), resolved.classifier.display().to_string()),
+        ("data".to_owned(), shown(&resolved.data).to_string()),
+        ("classifier".to_owned(), shown(&resolved.classifier).to_string()),
         ("setting".to_owned(), setting.to_string()),
         ("seed".to_owned(), resolved.recipe.seed.to_string()),
         ("dyntta".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
     ]);
     match enhancer {
-        Some(path) => about.insert("enhancer".into(), path.display().to_string()),
+        Some(path) => about.insert("enhancer".into(), shown(path).to_string()),
         None => about.insert("epochs".into(), config.training["recipe"]["epochs"].to_string()),
     };
     about
 }
 
-/// URIE, then DynTTA from it, in `runs/urie` and `runs/dyntta`, each for so many epochs; what is finished there is taken as
-/// it is, what was stopped goes on.
-pub(crate) fn train_both(
-    settings: &TrainSettings,
-    epochs: [Option<usize>; 2],
-    classifier: &Classifier,
-    data: &Dataset,
-    runs: &Path,
-    stop: &Stop,
-    progress: &mut dyn Progress,
-) -> Result<(DynTta, EnhancerConfig), Error> {
-    let device = Device::flex().autodiff();
-    let [urie, dyntta] = [Method::Urie, Method::Dyntta].map(|method| runs.join(method.to_string()));
-    let first = TrainSettings {
-        method: Some(Method::Urie),
-        bank: None,
-        control_weights: None,
-        control_size: None,
-        epochs: epochs[0],
-        ..settings.clone()
-    };
-    let second = TrainSettings {
-        method: Some(Method::Dyntta),
-        urie: Some(urie.clone()),
-        epochs: epochs[1],
-        ..settings.clone()
-    };
-    for (settings, folder, what) in [
-        (first, &urie, "URIE on the domain's images"),
-        (second, &dyntta, "DynTTA on them, its SK-UNet started from that URIE"),
-    ] {
-        let resume = resumable(folder)?;
-        progress.message(what);
-        let resolved = settings.resolve()?;
-        train_on(&resolved, &settings, classifier, data.clone(), folder, resume, &device, stop, progress)
-            .map_err(again)?;
+/// The runs of URIE and of DynTTA from it.
+pub(crate) struct Pair {
+    urie: (TrainSettings, Place),
+    dyntta: (TrainSettings, Place),
+}
+
+impl Pair {
+    /// In `runs/urie` and `runs/dyntta`, each for so many epochs; what is finished there is taken as it is, what was stopped goes
+    /// on.
+    ///
+    /// # Errors
+    /// Those of [`Place::find`], of either folder.
+    pub fn find(settings: &TrainSettings, epochs: [Option<usize>; 2], runs: &Path) -> Result<Self, Error> {
+        let folder = |method: Method| runs.join(method.to_string());
+        let first = TrainSettings {
+            method: Some(Method::Urie),
+            bank: None,
+            control_weights: None,
+            control_size: None,
+            epochs: epochs[0],
+            ..settings.clone()
+        };
+        let second = TrainSettings {
+            method: Some(Method::Dyntta),
+            urie: Some(folder(Method::Urie)),
+            epochs: epochs[1],
+            ..settings.clone()
+        };
+        let at = |settings: TrainSettings, method| -> Result<_, Error> {
+            let place = place(&settings, &folder(method), Start::Either)?;
+            Ok((settings, place))
+        };
+        Ok(Self { urie: at(first, Method::Urie)?, dyntta: at(second, Method::Dyntta)? })
     }
-    // What is read off is what was saved.
-    load_dyntta(&dyntta, &Device::flex())
+
+    /// Trains both.
+    ///
+    /// # Errors
+    /// As [`crate::train_on`].
+    pub fn train(
+        self,
+        classifier: &Classifier,
+        data: &Dataset,
+        stop: &Stop,
+        progress: &mut dyn Progress,
+    ) -> Result<(DynTta, EnhancerConfig), Error> {
+        let device = Device::flex().autodiff();
+        let folder = self.dyntta.1.folder.clone();
+        for ((settings, place), what) in [
+            (self.urie, "URIE on the domain's images"),
+            (self.dyntta, "DynTTA on them, its SK-UNet started from that URIE"),
+        ] {
+            progress.message(what);
+            let resolved = settings.resolve()?;
+            train_in(place, &resolved, &settings, classifier, data.clone(), &device, stop, progress)
+                .map_err(again)?;
+        }
+        // What is read off is what was saved.
+        load_dyntta(&folder, &Device::flex())
+    }
 }
 
 /// A part of a command that goes on by itself was stopped: its own way to be continued is not what to do.
@@ -257,7 +299,7 @@ pub(crate) fn load_dyntta(path: &Path, device: &Device) -> Result<(DynTta, Enhan
         _ => Err(Error::setting(
             "enhancer",
             "DynTTA, whose decisions a policy is made of",
-            format!("URIE in {}", path.display()),
+            format!("URIE in {}", shown(path)),
         )),
     }
 }

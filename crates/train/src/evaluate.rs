@@ -1,12 +1,13 @@
 //! Accuracy of a classifier alone, behind enhancers and by the baselines, on clean and corrupted images.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
 use burn::tensor::{Device, Tensor};
 use dyntta_corrupt::{Corruption, Severity, corrupt};
-use dyntta_data::{CorruptedPart, CorruptedSet, Dataset};
+use dyntta_data::{CorruptedPart, CorruptedSet, Dataset, LeftOut};
 use dyntta_image::{Rgb8, Stream};
 use dyntta_nn::{Classifier, Enhancer, Mode};
 use serde::{Deserialize, Serialize};
@@ -14,8 +15,8 @@ use serde::{Deserialize, Serialize};
 use crate::baselines::{Baseline, Predictor, Settings};
 use crate::control::{Progress, Stop};
 use crate::error::Error;
-use crate::fit::count_hits;
 use crate::images::{Geometry, eval_batches, images};
+use crate::scores::{check_weights, count_hits};
 
 /// Where corrupted images come from.
 pub enum Corrupted {
@@ -105,6 +106,17 @@ pub enum Contender<'a> {
     Baseline(&'static Baseline),
 }
 
+impl Contender<'_> {
+    /// Whose scores they are, for a message.
+    fn scores(&self) -> String {
+        match self {
+            Self::Alone => "the classifier's scores".to_owned(),
+            Self::Enhanced(_) => "the classifier's scores behind the enhancer".to_owned(),
+            Self::Baseline(baseline) => format!("the classifier's scores with {}", baseline.name),
+        }
+    }
+}
+
 /// The classifier, behind an enhancer or not.
 struct Plain<'a> {
     classifier: &'a Classifier,
@@ -112,11 +124,11 @@ struct Plain<'a> {
 }
 
 impl Predictor for Plain<'_> {
-    fn scores(&mut self, images: Tensor<4>) -> Tensor<2> {
-        self.classifier.forward(match self.enhancer {
+    fn scores(&mut self, images: Tensor<4>) -> Result<Tensor<2>, Error> {
+        Ok(self.classifier.forward(match self.enhancer {
             Some(enhancer) => enhancer.forward(images, Mode::Eval),
             None => images,
-        })
+        })?)
     }
 }
 
@@ -168,7 +180,8 @@ pub fn evaluate(
 /// at the start.
 ///
 /// # Errors
-/// An unreadable image, a baseline that cannot run with the classifier, or a request to stop.
+/// An unreadable image, sets whose class names differ, scores that are not finite ([`Error::Scores`], [`Error::BrokenClassifier`]), a baseline that cannot run
+/// with the classifier, or a request to stop.
 pub fn compare(
     classifier: &Classifier,
     contenders: &[Contender<'_>],
@@ -178,6 +191,8 @@ pub fn compare(
     stop: &Stop,
     progress: &mut dyn Progress,
 ) -> Result<Evaluation, Error> {
+    check_weights(classifier)?;
+    check_names(&plan)?;
     let geometry = plan.geometry;
     let (cells, seed) = cells(plan.clean, plan.corrupted);
     let batch_size = plan.batch_size.max(1);
@@ -193,9 +208,13 @@ pub fn compare(
         .collect::<Result<Vec<_>, Error>>()?;
     let shuffled = contenders.iter().any(|c| matches!(c, Contender::Baseline(b) if b.batch_statistics));
     progress.begin("evaluating", count(&cells)? as u64, 0);
+    let left_out = RefCell::new(LeftOut::default());
     let start = |c: usize| -> Result<_, Error> {
         let Some(cell) = cells.get(c) else { return Ok(None) };
         let images = cell.images.open()?;
+        if matches!(cell.images, Source::Part(_)) {
+            left_out.borrow_mut().merge(&images.left_out);
+        }
         let mut order: Vec<usize> = (0..images.len()).collect();
         if shuffled {
             Stream::new(settings.seed, &["evaluation order"]).shuffle(&mut order);
@@ -207,14 +226,14 @@ pub fn compare(
             }
             None => image,
         };
-        Ok(Some(eval_batches(images, order, geometry, change, batch_size)))
+        Ok(Some((images.clone(), eval_batches(images, order, geometry, change, batch_size))))
     };
     let mut hits = vec![vec![Score::default(); cells.len()]; contenders.len()];
     let mut seconds = vec![0.0; contenders.len()];
     let mut done = 0;
     let mut next = start(0)?;
     for (c, cell) in cells.iter().enumerate() {
-        let batches = next.expect("a cell has batches");
+        let (data, batches) = next.expect("a cell has batches");
         // The next cell's images are made while this one's are looked at.
         next = start(c + 1)?;
         let note =
@@ -228,8 +247,9 @@ pub fn compare(
             }
             for (p, predictor) in predictors.iter_mut().enumerate() {
                 let started = Instant::now();
-                let scores = predictor.scores(images(&batch, device));
-                hits[p][c].hits += count_hits(scores, &batch.labels);
+                let scores = predictor.scores(images(&batch, device))?;
+                hits[p][c].hits += count_hits(scores, &batch.labels)
+                    .map_err(|bad| bad.error(&data, &batch, &contenders[p].scores(), Some(classifier)))?;
                 hits[p][c].n += batch.len();
                 seconds[p] += started.elapsed().as_secs_f64();
             }
@@ -241,8 +261,29 @@ pub fn compare(
         }
     }
     progress.end("");
+    if !left_out.borrow().is_nothing() {
+        progress.message(&format!("left out of the corrupted images: {}", left_out.borrow()));
+    }
     let scores = hits.iter().map(|row| collect(&cells, row)).collect();
     Ok(Evaluation { scores, images: done, seconds })
+}
+
+/// Checks that the sets of a plan number their classes alike.
+fn check_names(plan: &Plan) -> Result<(), Error> {
+    let (Some(clean), Some(corrupted)) = (&plan.clean, &plan.corrupted) else { return Ok(()) };
+    let found = match corrupted {
+        Corrupted::Suite { base, .. } => &base.classes[..],
+        Corrupted::Set(set) => set.classes(),
+    };
+    if found == clean.classes {
+        return Ok(());
+    }
+    Err(Error::ClassNames {
+        first: clean.name().to_owned(),
+        second: "the corrupted set".to_owned(),
+        expected: clean.classes.clone(),
+        found: found.to_vec(),
+    })
 }
 
 /// How many images there are, where they are not listed yet by the first part of theirs.

@@ -11,27 +11,35 @@ use std::sync::Arc;
 use burn::tensor::Device;
 use dyntta_corrupt::Preset;
 use dyntta_data::{Dataset, Options, Split};
-use dyntta_image::write_atomic;
+use dyntta_files::{Claims, Limits, Lock, read_text, remove_leftovers, shown, shown_text, write_atomic};
 use dyntta_nn::{Classifier, DynTta, Mode};
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use crate::augmentation::{Augmentation, Style};
 use crate::classifier::{ClassifierSettings, train_classifier_on};
 use crate::control::{Progress, Stop};
 use crate::error::Error;
-use crate::estimate_run::{again, read_off, train_both};
+use crate::estimate_run::{Pair, again, read_off};
 use crate::evaluate::Score;
-use crate::fit::count_hits;
+use crate::fit::check_same;
+use crate::folder::{Start, is_absent, refused};
+use crate::identity;
 use crate::images::{Geometry, eval_batches, images};
-use crate::input::{check_classes, named, normalisation};
+use crate::input::{aligned, check_classes, named, normalisation};
+use crate::recipe::Recipe;
 use crate::run::TrainSettings;
+use crate::scores::count_hits;
 use crate::setting::{Setting, shifted};
-use crate::settings::resumable;
+use crate::settings;
 pub use report::ExperimentReport;
 use report::report;
 
 /// The file of the settings of an experiment in its folder.
 const FILE: &str = "experiment.json";
+
+/// The files that an experiment writes into its folder, beside the folders of its runs.
+pub const FILES: [&str; 4] = [FILE, report::JSON, report::TABLES, report::PICTURE];
 
 /// What an experiment is made of.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -137,6 +145,17 @@ pub fn experiment(
     for style in &settings.styles {
         style.parse::<Style>()?;
     }
+    for (key, epochs) in [
+        ("epochs", settings.epochs),
+        ("enhancer-epochs", settings.enhancer_epochs[0]),
+        ("enhancer-epochs", settings.enhancer_epochs[1]),
+    ] {
+        if !(1..=Recipe::MAX_EPOCHS).contains(&epochs) {
+            return Err(Error::setting(key, format!("a number from 1 to {}", Recipe::MAX_EPOCHS), epochs));
+        }
+    }
+    settings::to_json(settings)?;
+    let before = before(settings, folder)?;
     let resolved = base(settings, 0).resolve()?;
     let device = Device::flex();
     let classifier = Classifier::load(
@@ -146,20 +165,32 @@ pub fn experiment(
         &device,
     )?;
     let open = |path: &Path, split: Split| -> Result<Dataset, Error> {
-        let data = named(Dataset::open(path, &Options::split(split))?, &resolved.preprocessing)?;
-        check_classes(&data, &classifier)?;
-        Ok(data)
+        named(Dataset::open(path, &Options::split(split))?, &resolved.preprocessing)
     };
     let limited = |data: &Dataset, limit: Option<usize>| match limit {
         Some(limit) => data.limit_balanced(limit),
         None => Ok(data.clone()),
     };
     let all = open(&settings.data, Split::Train)?;
+    check_classes(&all, &classifier)?;
     let train = limited(&all, settings.limit)?;
-    let test = limited(&open(&settings.test, Split::Test)?, settings.test_limit)?;
+    let test = limited(&aligned(open(&settings.test, Split::Test)?, &all.classes)?, settings.test_limit)?;
+    progress.message(&format!("training images {}\ntest images {}", train.describe(), test.describe()));
     // A tenth of the enhancer's share is read off, and not trained on.
-    let (enhancer_train, held_out) = limited(&train, settings.enhancer_limit)?.split(0.1, 0)?;
-    begin(settings, folder)?;
+    let for_enhancer = limited(&train, settings.enhancer_limit)?;
+    let (enhancer_train, held_out) = for_enhancer.split(0.1, 0).map_err(|_| {
+        let key = if settings.enhancer_limit.is_some() { "enhancer-limit" } else { "limit" };
+        let expected = "images enough to hold a tenth of each class out";
+        Error::setting(key, expected, format!("{} images", for_enhancer.len()))
+    })?;
+    let identity = json!({
+        "identity": identity::CURRENT,
+        "classes": train.classes,
+        "data": train.digest()?,
+        "test": test.digest()?,
+        "classifier": identity::classifier(&classifier, &settings.classifier)?,
+    });
+    let _lock = begin(settings, folder, before, identity, progress)?;
     let run = Experiment {
         settings,
         folder,
@@ -210,9 +241,12 @@ fn base(settings: &ExperimentSettings, seed: u64) -> ClassifierSettings {
     }
 }
 
-/// Makes the folder, or checks that what is in it was made with the same settings; more seeds and shifts are welcome.
-fn begin(settings: &ExperimentSettings, folder: &Path) -> Result<(), Error> {
-    std::fs::create_dir_all(folder).map_err(Error::io(folder))?;
+/// The key in an experiment's file of what the contents of its inputs were.
+const INPUTS: &str = "inputs";
+
+/// What the contents of the inputs of the experiment in `folder` were, after a check that it has the same settings; more seeds,
+/// shifts and policies are welcome. `None`: there is no experiment.
+fn before(settings: &ExperimentSettings, folder: &Path) -> Result<Option<Value>, Error> {
     let path = folder.join(FILE);
     let open = |s: &ExperimentSettings| ExperimentSettings {
         shifts: Vec::new(),
@@ -221,17 +255,55 @@ fn begin(settings: &ExperimentSettings, folder: &Path) -> Result<(), Error> {
         styles: Vec::new(),
         ..s.clone()
     };
-    if path.is_file() {
-        let text = std::fs::read_to_string(&path).map_err(Error::io(&path))?;
-        let before: ExperimentSettings = serde_json::from_str(&text)
-            .map_err(|e| Error::Config { path: path.clone(), message: e.to_string() })?;
-        if open(&before) != open(settings) {
-            let message = "the experiment in it has other settings; choose another folder".to_owned();
-            return Err(Error::Resume { path, message });
+    if !path.exists() {
+        if let Some(name) = FILES.iter().find(|name| folder.join(name).exists()) {
+            return Err(refused(folder, format!("{name} is not of an experiment (no {FILE}); move it away")));
         }
+        Claims::new(false).folder("`out`", folder).check()?;
+        return Ok(None);
     }
-    let json = serde_json::to_string_pretty(settings).expect("plain data") + "\n";
-    Ok(write_atomic(path, json.as_bytes())?)
+    let text = read_text(&path, Limits::DEFAULT.text_bytes)?;
+    let wrong = |e: serde_json::Error| {
+        let message = format!("not an experiment's settings ({}); move it away", shown_text(&e.to_string()));
+        Error::Config { path: path.clone(), message }
+    };
+    let mut value: Value = serde_json::from_str(&text).map_err(wrong)?;
+    let inputs = value.as_object_mut().and_then(|map| map.remove(INPUTS)).unwrap_or_else(|| json!({}));
+    let before: ExperimentSettings = serde_json::from_value(value).map_err(wrong)?;
+    if open(&before) != open(settings) {
+        let message = "the experiment in it has other settings; choose another folder".to_owned();
+        return Err(Error::Resume { path, message });
+    }
+    Ok(Some(inputs))
+}
+
+/// Makes the folder and locks it, or checks that the experiment in it had inputs of the same contents.
+fn begin(
+    settings: &ExperimentSettings,
+    folder: &Path,
+    before: Option<Value>,
+    inputs: Value,
+    progress: &mut dyn Progress,
+) -> Result<Lock, Error> {
+    std::fs::create_dir_all(folder).map_err(Error::io(folder))?;
+    let lock = Lock::folder(folder, "experiment")?;
+    if let Some(before) = before {
+        check_same(folder, &before.to_string(), &inputs.to_string(), progress)?;
+    }
+    remove_leftovers(folder);
+    let mut value: Value = serde_json::from_str(&settings::to_json(settings)?).unwrap_or_default();
+    value[INPUTS] = inputs;
+    let json = serde_json::to_string_pretty(&value).expect("plain data") + "\n";
+    write_atomic(folder.join(FILE), json.as_bytes())?;
+    Ok(lock)
+}
+
+/// The scores that are there, none if their file isn't.
+fn read_scores(path: &Path) -> Result<DomainScores, Error> {
+    match std::fs::symlink_metadata(path) {
+        Err(e) if is_absent(&e) => Ok(DomainScores::default()),
+        _ => settings::read_json(path),
+    }
 }
 
 impl Experiment<'_> {
@@ -246,11 +318,7 @@ impl Experiment<'_> {
         let place = self.folder.join(format!("seed{seed}"));
         let folder = place.join(shift.to_string().replace(':', "-"));
         let path = folder.join("scores.json");
-        let mut scores = match std::fs::read_to_string(&path) {
-            Ok(text) => serde_json::from_str::<DomainScores>(&text)
-                .map_err(|e| Error::Config { path: path.clone(), message: e.to_string() })?,
-            Err(_) => DomainScores::default(),
-        };
+        let mut scores = read_scores(&path)?;
         let contenders = names(self.settings);
         let missing: Vec<&String> =
             contenders.iter().filter(|name| !scores.shifted.contains_key(*name)).collect();
@@ -263,8 +331,8 @@ impl Experiment<'_> {
         if !policy.is_file() {
             let clean = (shift != Setting::Clean).then_some(&self.held_out);
             let about = BTreeMap::from([
-                ("data".to_owned(), self.settings.data.display().to_string()),
-                ("classifier".to_owned(), self.settings.classifier.display().to_string()),
+                ("data".to_owned(), shown(&self.settings.data).to_string()),
+                ("classifier".to_owned(), shown(&self.settings.classifier).to_string()),
                 ("setting".to_owned(), shift.to_string()),
                 ("seed".to_owned(), seed.to_string()),
             ]);
@@ -281,6 +349,7 @@ impl Experiment<'_> {
                 progress,
                 about,
             )?;
+            remove_leftovers(&folder);
             write_atomic(policy.with_extension("svg"), found.picture().as_bytes())?;
             found.write(&policy)?;
         }
@@ -327,15 +396,8 @@ impl Experiment<'_> {
             seed: Some(seed),
             ..TrainSettings::default()
         };
-        let (dyntta, _) = train_both(
-            &settings,
-            self.settings.enhancer_epochs.map(Some),
-            &self.classifier,
-            &self.enhancer_train,
-            folder,
-            self.stop,
-            progress,
-        )?;
+        let pair = Pair::find(&settings, self.settings.enhancer_epochs.map(Some), folder)?;
+        let (dyntta, _) = pair.train(&self.classifier, &self.enhancer_train, self.stop, progress)?;
         Ok(dyntta)
     }
 
@@ -347,11 +409,11 @@ impl Experiment<'_> {
         progress: &mut dyn Progress,
     ) -> Result<Classifier, Error> {
         progress.message(&format!("retraining with {name}"));
-        let resume = resumable(folder)?;
         let resolved = settings.resolve()?;
         let data = self.train.clone();
+        let start = Start::Either;
         let summary =
-            train_classifier_on(&resolved, settings, data, None, folder, resume, self.stop, progress)
+            train_classifier_on(&resolved, settings, data, None, folder, start, self.stop, progress)
                 .map_err(again)?;
         Ok(summary.classifier)
     }
@@ -392,8 +454,12 @@ impl Experiment<'_> {
                     for (name, images) in
                         [(name.clone(), seen.clone()), (format!("{name}{WITH_DYNTTA}"), enhanced.clone())]
                     {
-                        let score = into.entry(name).or_default();
-                        score.hits += count_hits(classifier.forward(images), &batch.labels);
+                        let score = into.entry(name.clone()).or_default();
+                        score.hits +=
+                            count_hits(classifier.forward(images)?, &batch.labels).map_err(|bad| {
+                                let of = format!("the scores of {name}");
+                                bad.error(&test, &batch, &of, Some(classifier))
+                            })?;
                         score.n += batch.len();
                     }
                 }

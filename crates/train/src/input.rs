@@ -43,29 +43,35 @@ pub fn usual_name(preset: Preset, arch: Option<Arch>) -> String {
 /// What an ONNX file says about itself, and the size of its input where it takes but one; empty without a graph.
 pub fn metadata(graph: Option<&onnx::Graph>) -> BTreeMap<String, String> {
     let Some(info) = graph.map(onnx::Graph::info) else { return BTreeMap::new() };
-    about(&info.metadata, [info.height, info.width], info.bytes)
+    about(&info.metadata, [info.height, info.width], info.bytes, |classes| classes == info.classes)
 }
 
 /// The same of a file that is no more than parsed.
 pub fn metadata_of(model: &onnx::Model) -> BTreeMap<String, String> {
-    about(model.metadata(), model.input_size(), model.takes_bytes())
+    about(model.metadata(), model.input_size(), model.takes_bytes(), |classes| model.may_score(classes))
 }
 
 fn about(
     metadata: &BTreeMap<String, String>,
     size: [Option<usize>; 2],
     bytes: bool,
+    scores: impl Fn(usize) -> bool,
 ) -> BTreeMap<String, String> {
     let mut metadata = metadata.clone();
+    // Another program's list of names may be about something else. Keys with `dyntta.` before them are meant.
+    let count = |text: &str| {
+        serde_json::from_str::<Vec<String>>(text)
+            .map_or_else(|_| text.split(',').count(), |names| names.len())
+    };
+    metadata.retain(|key, text| !matches!(key.as_str(), "classes" | "label_names") || scores(count(text)));
     if let [Some(height), Some(width)] = size {
         // Another program's key may be about something else: the graph takes this size.
         metadata.insert("input_size".into(), format!("[3, {height}, {width}]"));
     }
     if bytes {
-        for key in ["mean", "std"] {
-            metadata.remove(key);
+        for (key, value) in [("range", "0..255"), ("mean", "0, 0, 0"), ("std", "1, 1, 1")] {
+            metadata.insert(key.into(), value.into());
         }
-        metadata.insert("range".into(), "0..255".into());
     }
     metadata
 }
@@ -125,6 +131,31 @@ pub fn named(data: Dataset, preprocessing: &Preprocessing) -> Result<Dataset, Er
         Some(names) => data.with_classes(names)?,
         None => data,
     })
+}
+
+/// The names of a classifier's outputs, where its own file or the config of an enhancer that was trained before it tells them.
+///
+/// # Errors
+/// [`Error::ClassNames`] if both do and differ: the enhancer was trained for other outputs.
+pub fn class_names(own: Option<&[String]>, trained: Option<&[String]>) -> Result<Option<Vec<String>>, Error> {
+    match (own, trained) {
+        (Some(own), Some(trained)) if own != trained => Err(Error::ClassNames {
+            first: "the classifier's own file".to_owned(),
+            second: "the enhancer's config".to_owned(),
+            expected: own.to_vec(),
+            found: trained.to_vec(),
+        }),
+        (own, trained) => Ok(own.or(trained).map(<[String]>::to_vec)),
+    }
+}
+
+/// The data set with the labels of another set's classes, which it is used beside: by name, not by place. It may lack some of
+/// them.
+///
+/// # Errors
+/// [`dyntta_data::Error::Classes`], with both lists, if it has classes that the other has not.
+pub fn aligned(data: Dataset, with: &[String]) -> Result<Dataset, Error> {
+    if data.classes == with { Ok(data) } else { Ok(data.with_classes(with)?) }
 }
 
 /// Says how many broken files were left out, and what is wrong with the first of them.

@@ -13,6 +13,8 @@ mod estimate_run;
 mod evaluate;
 pub mod experiment;
 mod fit;
+mod folder;
+mod identity;
 mod images;
 mod input;
 mod mix;
@@ -21,9 +23,11 @@ pub mod picture;
 mod recipe;
 pub mod report;
 mod run;
+mod scores;
 mod setting;
 mod settings;
 mod state;
+mod trial;
 
 pub use augmentation::{Augmentation, Style, TOP_K};
 pub use classifier::{
@@ -36,10 +40,11 @@ pub use estimate::{Decisions, decide};
 pub use estimate_run::{EstimateSettings, estimate, read_off};
 pub use evaluate::{Contender, Corrupted, Evaluation, Plan, Score, Scores, compare, evaluate};
 pub use fit::{EpochMetrics, METRICS, RunFolder, cross_entropy, fit};
+pub use folder::{RUN_FILES, Start};
 pub use images::{Geometry, TrainingImages, Treatment, images};
 pub use input::{
-    OnError, check_class_count, check_classes, for_images, load_classifier, metadata, metadata_of, named,
-    normalisation, report_skipped, usual, usual_name,
+    OnError, aligned, check_class_count, check_classes, class_names, for_images, load_classifier, metadata,
+    metadata_of, named, normalisation, report_skipped, usual, usual_name,
 };
 pub use recipe::{OptimizerKind, Recipe, Schedule};
 pub use run::{Resolved, TrainSettings, TrainSummary, train_enhancer, train_on};

@@ -81,6 +81,11 @@ pub struct Recipe {
 }
 
 impl Recipe {
+    /// The most passes over the data.
+    pub const MAX_EPOCHS: usize = 1_000_000;
+    /// The most images a step.
+    pub const MAX_BATCH: usize = 1 << 20;
+
     /// Checks the ranges.
     ///
     /// # Errors
@@ -99,9 +104,11 @@ impl Recipe {
                 positive(key, alpha)?;
             }
         }
-        for (key, value) in [("epochs", self.epochs), ("batch-size", self.batch_size)] {
-            if value == 0 {
-                return Err(Error::setting(key, "a number from 1 up", 0));
+        for (key, value, most) in
+            [("epochs", self.epochs, Self::MAX_EPOCHS), ("batch-size", self.batch_size, Self::MAX_BATCH)]
+        {
+            if !(1..=most).contains(&value) {
+                return Err(Error::setting(key, format!("a number from 1 to {most}"), value));
             }
         }
         for (key, value) in [

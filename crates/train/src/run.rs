@@ -7,6 +7,7 @@ use burn::tensor::Device;
 use dyntta_corrupt::Preset;
 use dyntta_data::preprocessing::{Given, InputSize, ResizeRule, Sources};
 use dyntta_data::{Dataset, Options, Preprocessing, Skipped};
+use dyntta_files::{Limits, shown};
 use dyntta_image::{ChannelOrder, Exif, Filter, ValueRange};
 use dyntta_nn::checkpoint::{self, ClassifierConfig, EnhancerConfig, Method};
 use dyntta_nn::{Arch, Classifier, Depth, Enhancer, Init, Mode, ResNet, onnx, weights};
@@ -15,7 +16,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::control::{Progress, Stop};
 use crate::error::Error;
-use crate::fit::{EpochMetrics, RunFolder, fit};
+use crate::fit::{EpochMetrics, RunFolder, check_same, fit, last_epoch};
+use crate::folder::{At, Place, Start, refused};
+use crate::identity;
 use crate::images::{Geometry, TrainingImages};
 use crate::input::{
     OnError, check_classes, for_images, metadata_of, named, normalisation, report_skipped, usual, usual_name,
@@ -23,6 +26,7 @@ use crate::input::{
 use crate::recipe::{OptimizerKind, Recipe, Schedule};
 use crate::setting::Setting;
 use crate::settings;
+use crate::trial::{self, Shape};
 
 /// The settings of a run as given: flags, a TOML file, or the `settings.json` of a run. What is absent has a default,
 /// see [`TrainSettings::resolve`].
@@ -35,6 +39,8 @@ pub struct TrainSettings {
     pub classifier: Option<PathBuf>,
     /// The classifier's architecture; absent: told by its keys.
     pub arch: Option<String>,
+    /// Which of several sets of weights in the classifier's file: what stands before its keys; absent: the first of timm's order.
+    pub weights_key: Option<String>,
     /// Of an ONNX file, the output with the scores; absent: the likeliest.
     pub output: Option<String>,
     /// What that output holds; absent: told by its values.
@@ -123,6 +129,7 @@ impl TrainSettings {
             data,
             classifier,
             arch,
+            weights_key,
             output,
             scores,
             preprocessing,
@@ -191,10 +198,13 @@ impl TrainSettings {
             seed: self.seed.unwrap_or(0),
         };
         recipe.check()?;
-        for (key, value) in [("limit", self.limit), ("control-size", self.control_size)] {
-            if value == Some(0) {
-                return Err(Error::setting(key, "a number from 1 up", 0));
-            }
+        if self.limit == Some(0) {
+            return Err(Error::setting("limit", "a number from 1 up", 0));
+        }
+        // The side of a square that is an image still.
+        let most = Limits::DEFAULT.pixels.isqrt().min(Limits::DEFAULT.side);
+        if let Some(size) = self.control_size.filter(|size| !(1..=most).contains(size)) {
+            return Err(Error::setting("control-size", format!("a number from 1 to {most}"), size));
         }
         if method == Method::Urie {
             for (key, given) in [
@@ -223,10 +233,19 @@ impl TrainSettings {
         // A file that is not there or not readable is reported where it is loaded.
         let arch = match self.arch.as_deref() {
             Some(name) => Some(name.parse()?),
-            None => Arch::of_file(&classifier).ok().flatten(),
+            None => {
+                let weights_key = self.weights_key.clone();
+                Arch::of_file_with(&classifier, &onnx::Options { weights_key, ..onnx::Options::default() })
+                    .ok()
+                    .flatten()
+            }
         };
-        let options =
-            onnx::Options { output: self.output.clone(), scores: self.scores, ..onnx::Options::default() };
+        let options = onnx::Options {
+            output: self.output.clone(),
+            scores: self.scores,
+            weights_key: self.weights_key.clone(),
+            ..onnx::Options::default()
+        };
         let model = onnx::is_onnx(&classifier)
             .then(|| onnx::Model::open(&classifier, &options.limits).ok())
             .flatten();
@@ -315,21 +334,45 @@ pub struct Resolved {
 }
 
 impl Resolved {
-    /// All that decides the result, for the config and for a resumed run to be held against.
-    fn describe(&self, data: &Dataset, classifier: &Classifier) -> serde_json::Value {
-        serde_json::json!({
+    /// All that decides the result, for the config; `resumed` says that the run needs no start weights any more.
+    fn describe(
+        &self,
+        data: &Dataset,
+        classifier: &Classifier,
+        resumed: bool,
+    ) -> Result<serde_json::Value, Error> {
+        let weights = |path: &Option<PathBuf>| -> Result<Option<String>, Error> {
+            let Some(path) = path else { return Ok(None) };
+            let path = if path.is_dir() { path.join(checkpoint::WEIGHTS) } else { path.clone() };
+            identity::start(&path, resumed).map(Some)
+        };
+        Ok(serde_json::json!({
+            "identity": identity::CURRENT,
             "method": self.method,
             "setting": self.setting,
             "preset": self.geometry.preset.name(),
             "preprocessing": Preprocessing { classes: None, ..self.preprocessing.clone() },
+            "data": data.digest()?,
             "images": data.len(),
             "classes": data.classes.len(),
             "arch": classifier.arch().to_string(),
-            "urie": self.urie.is_some(),
-            "control-weights": self.control_weights.is_some(),
+            "output": self.options.output,
+            "scores": self.options.scores,
+            "classifier": identity::classifier(classifier, &self.classifier)?,
+            "bank": self.bank,
+            "control-size": self.control_size,
+            "urie": weights(&self.urie)?,
+            "control-weights": weights(&self.control_weights)?,
             "recipe": self.recipe,
-        })
+        }))
     }
+}
+
+/// The description in an enhancer's config with the class names, which stand elsewhere there: what a run is held against.
+fn fingerprint(config: &EnhancerConfig) -> String {
+    let mut all = config.training.clone();
+    all["classes"] = config.classifier.classes.clone().into();
+    all.to_string()
 }
 
 /// What a run ended with.
@@ -345,7 +388,8 @@ pub struct TrainSummary {
 /// Trains an enhancer and keeps everything in `folder`; with `resume`, continues the run that is there.
 ///
 /// # Errors
-/// Bad settings or inputs, a non-finite loss, a full disk, or a request to stop. What the folder held stays whole.
+/// Bad settings or inputs, a folder with other files of runs or in which another process works, a classifier that no enhancer can
+/// be trained in front of, a non-finite loss, a full disk, or a request to stop. What the folder held stays whole.
 pub fn train_enhancer(
     settings: &TrainSettings,
     folder: &Path,
@@ -354,16 +398,18 @@ pub fn train_enhancer(
     progress: &mut dyn Progress,
 ) -> Result<TrainSummary, Error> {
     let resolved = settings.resolve()?;
+    let place = place(settings, folder, if resume { Start::Resume } else { Start::New })?;
     let plain = Device::flex();
     let device = plain.clone().autodiff();
     let normalisation = normalisation(&resolved.preprocessing);
     let classifier =
         Classifier::load_with(&resolved.classifier, resolved.arch, normalisation, &resolved.options, &plain)?;
+    classifier.notes().iter().for_each(|note| progress.message(note));
     let size = resolved.geometry.fit.size;
     classifier.check_size(size.height, size.width)?;
     progress.message(&format!(
         "classifier {} ({}, {} classes)",
-        resolved.classifier.display(),
+        shown(&resolved.classifier),
         classifier.arch(),
         classifier.classes()
     ));
@@ -385,9 +431,14 @@ pub fn train_enhancer(
     };
     progress.message(&format!("training images {}", data.describe()));
     check_classes(&data, &classifier)?;
-    let summary = train_on(&resolved, settings, &classifier, data, folder, resume, &device, stop, progress);
+    let summary = train_in(place, &resolved, settings, &classifier, data, &device, stop, progress);
     report_skipped(&skipped, progress);
     summary
+}
+
+/// The folder of an enhancer's run.
+pub(crate) fn place(settings: &TrainSettings, folder: &Path, start: Start) -> Result<Place, Error> {
+    Place::find(folder, settings, start, checkpoint::WEIGHTS, "training of an enhancer")
 }
 
 /// [`train_enhancer`] with data and classifier at hand; `settings` is what a resumed run starts from.
@@ -400,13 +451,28 @@ pub fn train_on(
     classifier: &Classifier,
     data: Dataset,
     folder: &Path,
-    resume: bool,
+    start: Start,
+    device: &Device,
+    stop: &Stop,
+    progress: &mut dyn Progress,
+) -> Result<TrainSummary, Error> {
+    let place = place(settings, folder, start)?;
+    train_in(place, resolved, settings, classifier, data, device, stop, progress)
+}
+
+/// [`train_on`] in a folder that was looked at.
+pub(crate) fn train_in(
+    mut place: Place,
+    resolved: &Resolved,
+    settings: &TrainSettings,
+    classifier: &Classifier,
+    data: Dataset,
     device: &Device,
     stop: &Stop,
     progress: &mut dyn Progress,
 ) -> Result<TrainSummary, Error> {
     let size = resolved.geometry.fit.size;
-    let description = resolved.describe(&data, classifier);
+    let description = resolved.describe(&data, classifier, place.has_weights())?;
     let config = EnhancerConfig {
         format: 1,
         method: resolved.method,
@@ -414,7 +480,8 @@ pub fn train_on(
             Some(names) => names.clone(),
             None => Bank::paper().names().map(Into::into).collect(),
         }),
-        control_size: resolved.control_size,
+        // What it looks at in training is what it looks at later, whatever the image; a view that is no square is `image_size`.
+        control_size: resolved.control_size.or((size.height == size.width).then_some(size.height)),
         image_size: [size.height, size.width],
         classifier: ClassifierConfig {
             arch: classifier.arch().to_string(),
@@ -423,42 +490,80 @@ pub fn train_on(
         },
         seed: resolved.recipe.seed,
         versions: BTreeMap::from([("dyntta".to_owned(), env!("CARGO_PKG_VERSION").to_owned())]),
-        training: description.clone(),
+        training: description,
     };
-    let mut enhancer = config.build(Path::new("settings"), resolved.recipe.seed, device)?;
-    if !resume {
+    let folder = place.folder.clone();
+    if place.at == At::Weights {
+        place.enter(settings)?;
+        return finished(&folder, config, resolved.recipe.epochs, device, progress);
+    }
+    let seed = resolved.recipe.seed;
+    let mut enhancer = checkpoint::build(&config, Path::new("settings"), seed, device)?;
+    if place.at != At::State {
         enhancer = start_from(enhancer, resolved, device, progress)?;
+        let n = resolved.recipe.batch_size.min(data.len());
+        if let Some(side) = resolved.control_size {
+            trial::check_batch(Shape { n, height: side, width: side })?;
+        }
+        // Another enhancer of the same kind: its running statistics are spoilt.
+        let other = checkpoint::build(&config, Path::new("settings"), seed, device)?;
+        let shape = Shape { n, height: size.height, width: size.width };
+        trial::step(&other, classifier, &resolved.classifier, shape, device)?;
     }
-    if !resume {
-        classifier.check_training(
-            resolved.recipe.batch_size.min(data.len()).max(1),
-            size.height,
-            size.width,
-        )?;
+    place.enter(settings)?;
+    if place.at == At::Begun {
+        progress.message("no state was saved yet: the run begins anew");
     }
-    settings::open_folder(folder, settings, resume)?;
     let images =
         TrainingImages::new(data, resolved.geometry, resolved.setting.treatment(resolved.geometry.preset));
     let export = |enhancer: &Enhancer| -> Result<Option<f64>, Error> {
-        checkpoint::save(folder, enhancer, &config)?;
+        checkpoint::save(&folder, enhancer, &config)?;
         Ok(None)
     };
     let (enhancer, epochs) = fit(
         enhancer,
-        |enhancer, images| classifier.forward(enhancer.forward(images, Mode::Train)),
+        |enhancer, images| Ok(classifier.forward(enhancer.forward(images, Mode::Train))?),
         &images,
         &resolved.recipe,
         device,
         Some(RunFolder {
-            path: folder.to_owned(),
-            resume,
-            fingerprint: description.to_string(),
+            path: folder.clone(),
+            resume: place.at == At::State,
+            fingerprint: fingerprint(&config),
             export: &export,
         }),
         stop,
         progress,
     )?;
     Ok(TrainSummary { epochs, enhancer, config })
+}
+
+/// A run whose state is gone, if its weights are the last of a run of this `config`.
+fn finished(
+    folder: &Path,
+    config: EnhancerConfig,
+    epochs: usize,
+    device: &Device,
+    progress: &mut dyn Progress,
+) -> Result<TrainSummary, Error> {
+    let (enhancer, kept) = checkpoint::load(folder, device)?;
+    let kept = kept.ok_or_else(|| refused(folder, "its weights have no config".to_owned()))?;
+    check_same(folder, &fingerprint(&kept), &fingerprint(&config), progress)?;
+    check_finished(folder, epochs)?;
+    progress.message("already complete; its state is gone, its weights are taken as they are");
+    Ok(TrainSummary { epochs: Vec::new(), enhancer, config: kept })
+}
+
+/// Checks that the run in a folder without a state has come to its end.
+pub(crate) fn check_finished(folder: &Path, epochs: usize) -> Result<(), Error> {
+    let last = last_epoch(folder)?;
+    if last == Some(epochs) {
+        return Ok(());
+    }
+    let last = last.map_or("an unknown epoch".to_owned(), |epoch| format!("epoch {epoch}"));
+    let message =
+        format!("its state is gone and its weights are of {last} of {epochs}; move it away to begin anew");
+    Err(refused(folder, message))
 }
 
 /// Puts pretrained parts into a fresh enhancer.
@@ -474,7 +579,7 @@ fn start_from(
             return Err(Error::setting(
                 "urie",
                 "a run of `--method urie`, or URIE weights",
-                format!("DynTTA in {}", path.display()),
+                format!("DynTTA in {}", shown(path)),
             ));
         };
         // What its SK-UNet has seen, the whole has seen.
@@ -486,20 +591,23 @@ fn start_from(
             return Err(Error::setting(
                 "urie",
                 format!("a URIE that has seen no corruption, trained with `--setting {}`", resolved.setting),
-                format!("{seen} in {}", path.display()),
+                format!("{seen} in {}", shown(path)),
             ));
         }
-        progress.message(&format!("SK-UNet started from {}", path.display()));
+        progress.message(&format!("SK-UNet started from {}", shown(path)));
         dyntta = dyntta.with_urie(urie);
     } else if dyntta.bank().network_slot().is_some() {
         progress.message("SK-UNet started fresh; the paper starts it from a URIE trained alone (--urie RUN)");
     }
     if let Some(path) = &resolved.control_weights {
         let dict = weights::read(path)?;
-        let outputs = dict.get("fc.weight").and_then(|e| e.shape.first().copied()).unwrap_or(1000);
+        let outputs = match dict.get("fc.weight").map(|entry| &entry.shape[..]) {
+            Some([outputs, 512]) => *outputs,
+            _ => 1000,
+        };
         let fresh = ResNet::new(&Init::new("enhancer", 0, device).child("control"), Depth::D18, outputs);
         dyntta = dyntta.with_control(weights::load(fresh, &dict, path, "resnet18 (the control network)")?);
-        progress.message(&format!("control network started from {}", path.display()));
+        progress.message(&format!("control network started from {}", shown(path)));
     }
     Ok(Enhancer::DynTta(dyntta))
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use burn::module::Module;
 use burn::optim::ModuleOptimizer;
 use burn::tensor::Bytes;
-use dyntta_image::write_atomic;
+use dyntta_files::{Limits, read, write_atomic};
 use dyntta_nn::weights::{self, Entry, StateDict};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
@@ -68,25 +68,33 @@ pub(crate) fn save<M: Module>(
     Ok(write_atomic(path, &out)?)
 }
 
+/// Puts the state at `path` into a model, its average and its optimiser, once `check` agrees with the position.
 pub(crate) fn load<M: Module>(
     path: &Path,
     model: M,
     average: Option<M>,
     optimizer: ModuleOptimizer,
+    check: impl FnOnce(&Position) -> Result<(), Error>,
 ) -> Result<(M, Option<M>, ModuleOptimizer, Position), Error> {
     let damaged = |message: String| Error::Resume { path: path.to_owned(), message };
-    let bytes = std::fs::read(path).map_err(Error::io(path))?;
+    let bytes = read(path, Limits::DEFAULT.model_bytes)?;
     let not_state = |e: safetensors::SafeTensorError| damaged(format!("not a training state ({e})"));
     let (_, header) = SafeTensors::read_metadata(&bytes).map_err(not_state)?;
     let position = header.metadata().as_ref().and_then(|m| m.get(POSITION));
     let position = position.ok_or_else(|| damaged("not a training state (no position in it)".into()))?;
     let position: Position =
         serde_json::from_str(position).map_err(|e| damaged(format!("its position is not readable ({e})")))?;
+    check(&position)?;
     let tensors = SafeTensors::deserialize(&bytes).map_err(not_state)?;
     let record = tensors.tensor(OPTIMIZER).map_err(not_state)?.data().to_vec();
-    let (dict, _) = weights::read_safetensors(path)?;
     let under = |prefix: &str| -> StateDict {
-        dict.iter().filter_map(|(k, v)| Some((k.strip_prefix(prefix)?.to_owned(), v.clone()))).collect()
+        let ours = tensors.iter().filter(|(_, view)| view.dtype() == Dtype::F32);
+        ours.filter_map(|(key, view)| {
+            let values = view.data().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]));
+            let entry = Entry { shape: view.shape().to_vec(), data: values.collect() };
+            Some((key.strip_prefix(prefix)?.to_owned(), entry))
+        })
+        .collect()
     };
     let model = weights::load(model, &under(MODEL), path, "the model of this run")?;
     let average = average
@@ -96,9 +104,4 @@ pub(crate) fn load<M: Module>(
         .from_bytes(Bytes::from_bytes_vec(record))
         .map_err(|e| damaged(format!("its optimiser state is not readable ({e})")))?;
     Ok((model, average, optimizer, position))
-}
-
-/// Whether every weight is a number.
-pub(crate) fn is_finite<M: Module>(model: &M) -> bool {
-    weights::state_dict(model).values().all(|entry| entry.data.iter().all(|v| v.is_finite()))
 }

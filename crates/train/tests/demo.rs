@@ -20,6 +20,11 @@ fn a_small_demo_leaves_all_that_it_promises() {
     for column in ["alone", "urie", "dyntta"] {
         assert!(results(folder.path())[column]["corrupted"]["common15"].is_f64(), "{column}");
     }
+    // The classifier brings what it is fed, so that `eval` has not to guess.
+    let json = std::fs::read_to_string(folder.path().join("classifier/classifier.json")).unwrap();
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["input_size"], serde_json::json!([28, 28]));
+    assert_eq!(json["classes"].as_array().unwrap().len(), 10);
     // A second run finds everything trained and measures the same.
     let second = demo(folder.path(), effort, 0, &Stop::default(), &mut Silent).unwrap();
     assert_eq!(first.table, second.table);

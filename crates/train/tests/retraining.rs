@@ -1,82 +1,19 @@
 //! Training of classifiers, estimation of policies, and the experiment: determinism, resumption, refusals.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use burn::tensor::Device;
 use dyntta_augment::Policy;
-use dyntta_augment::policy::PolicyOp;
-use dyntta_data::{Split, Wanted};
-use dyntta_image::{Rgb8, Stream, write};
+use dyntta_data::Wanted;
 use dyntta_nn::weights::{self, StateDict};
-use dyntta_nn::{Arch, ClassifierNet, Init};
 use dyntta_train::experiment::{ExperimentSettings, experiment};
 use dyntta_train::{
-    CLASSIFIER, ClassifierSettings, Error, EstimateSettings, METRICS, OptimizerKind, Progress, Silent, Stop,
-    TrainSettings, estimate, train_classifier,
+    CLASSIFIER, ClassifierSettings, Error, EstimateSettings, METRICS, OptimizerKind, Silent, Stop,
+    TrainSettings, estimate,
 };
 
 mod common;
 use common::StopAt;
-
-/// A folder with pictures of three classes and weights of a small classifier.
-struct Place(tempfile::TempDir);
-
-impl Place {
-    fn new() -> Self {
-        let place = Self(tempfile::tempdir().unwrap());
-        for class in 0..3usize {
-            for i in 0..10 {
-                let mut stream = Stream::new(class as u64, &[&i.to_string()]);
-                let level = |v: usize, stream: &mut Stream| (60 * class + v % 40 + stream.below(60)) as u8;
-                let data = (0..16 * 16 * 3).map(|v| level(v, &mut stream)).collect();
-                let folder = place.at(&format!("data/c{class}"));
-                std::fs::create_dir_all(&folder).unwrap();
-                write(folder.join(format!("{i}.png")), &Rgb8::new(16, 16, data)).unwrap();
-            }
-        }
-        let net = ClassifierNet::new(&Init::new("classifier", 1, &Device::flex()), Arch::CifarResNet(1), 3);
-        weights::write(&place.at("net.safetensors"), &weights::state_dict(&net), Default::default()).unwrap();
-        place
-    }
-
-    fn at(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    fn policy(&self) -> PathBuf {
-        let op = |name: &str, weight| PolicyOp::new(name, weight);
-        let policy = Policy { ops: vec![op("invert", 0.5), op("equalize", 0.5)], ..Policy::default() };
-        policy.write(&self.at("policy.toml")).unwrap();
-        self.at("policy.toml")
-    }
-
-    fn settings(&self) -> ClassifierSettings {
-        ClassifierSettings {
-            data: Some(self.at("data")),
-            classifier: Some(self.at("net.safetensors")),
-            policy: Some(self.policy().display().to_string()),
-            preset: Some("cifar".into()),
-            input_size: Some(16.into()),
-            epochs: Some(2),
-            batch_size: Some(6),
-            ema: Some(0.9),
-            label_smoothing: Some(0.1),
-            ..ClassifierSettings::default()
-        }
-    }
-
-    fn train(
-        &self,
-        settings: &ClassifierSettings,
-        run: &str,
-        resume: bool,
-        stop: &Stop,
-        progress: &mut dyn Progress,
-    ) -> Result<StateDict, Error> {
-        let summary = train_classifier(settings, &self.at(run), resume, stop, progress)?;
-        Ok(weights::read(&summary.weights).unwrap())
-    }
-}
+use common::place::Place;
 
 #[test]
 fn a_stopped_classifier_run_ends_with_the_weights_of_one_that_was_not() {
@@ -210,32 +147,10 @@ fn settings_of_a_classifier_out_of_range_are_refused_by_name() {
     assert!(message.contains("`classifier`") && message.contains("ONNX"), "{message}");
 }
 
-fn estimation(place: &Place, runs: &str) -> EstimateSettings {
-    EstimateSettings {
-        train: TrainSettings {
-            data: Some(place.at("data")),
-            classifier: Some(place.at("net.safetensors")),
-            setting: Some("common15".parse().unwrap()),
-            preset: Some("cifar".into()),
-            input_size: Some(16.into()),
-            epochs: Some(1),
-            batch_size: Some(6),
-            bank: Some(["contrast", "low_pass_0.50", "invert", "urie"].map(Into::into).to_vec()),
-            ..TrainSettings::default()
-        },
-        corrupted: None,
-        split: Split::Train,
-        enhancer: None,
-        clean: None,
-        held_out: 0.3,
-        runs: place.at(runs),
-    }
-}
-
 #[test]
 fn a_policy_is_estimated_resumed_and_the_same_again() {
     let place = Place::new();
-    let settings = estimation(&place, "whole");
+    let settings = place.estimation("whole");
     let policy = estimate(&settings, &Stop::default(), &mut Silent).unwrap();
     let names: Vec<&str> = policy.ops.iter().map(|op| op.name.as_str()).collect();
     assert_eq!(names, ["contrast", "low_pass_0.50", "invert", "urie"]);
@@ -253,7 +168,7 @@ fn a_policy_is_estimated_resumed_and_the_same_again() {
     policy.write(&place.at("estimated.toml")).unwrap();
     assert_eq!(Policy::read(&place.at("estimated.toml")).unwrap(), policy);
     // Stopped in each of its two trainings, it goes on to the same.
-    let parts = estimation(&place, "parts");
+    let parts = place.estimation("parts");
     let stop = Stop::default();
     let Err(error) = estimate(&parts, &stop, &mut StopAt(2, stop.clone())) else { panic!("stopped") };
     assert!(error.to_string().contains("the same command goes on"), "{error}");
@@ -261,7 +176,7 @@ fn a_policy_is_estimated_resumed_and_the_same_again() {
     // What is trained is not trained again.
     assert_eq!(estimate(&parts, &Stop::default(), &mut Silent).unwrap(), policy);
     // A trained enhancer is read off over all the images.
-    let given = EstimateSettings { enhancer: Some(place.at("parts/dyntta")), ..estimation(&place, "none") };
+    let given = EstimateSettings { enhancer: Some(place.at("parts/dyntta")), ..place.estimation("none") };
     assert_eq!(estimate(&given, &Stop::default(), &mut Silent).unwrap().about["images"], "30");
     // A corrupted set on disk tells the corruption of each image too.
     for (corruption, severity) in [("fog", 3), ("snow", 1)] {
@@ -298,7 +213,7 @@ fn a_policy_is_estimated_resumed_and_the_same_again() {
 #[test]
 fn an_unknown_op_is_refused_before_anything_is_trained() {
     let place = Place::new();
-    let mut settings = estimation(&place, "runs");
+    let mut settings = place.estimation("runs");
     settings.train.bank = Some(vec!["contrast".into(), "shaprness".into()]);
     let Err(error) = estimate(&settings, &Stop::default(), &mut Silent) else { panic!("no such op") };
     assert!(error.to_string().contains("did you mean `sharpness`?"), "{error}");

@@ -8,8 +8,8 @@ use dyntta_nn::checkpoint::{self, Method};
 use dyntta_nn::weights::{self, StateDict};
 use dyntta_nn::{Arch, Classifier, ClassifierNet, Init, Normalisation};
 use dyntta_train::{
-    Error, METRICS, OptimizerKind, Progress, Schedule, Setting, Silent, Stop, TrainSettings, TrainSummary,
-    train_on,
+    Error, METRICS, OptimizerKind, Progress, Schedule, Setting, Silent, Start, Stop, TrainSettings,
+    TrainSummary, train_on,
 };
 
 mod common;
@@ -50,7 +50,8 @@ fn train(
 ) -> Result<TrainSummary, Error> {
     let device = Device::flex().autodiff();
     let resolved = settings.resolve()?;
-    train_on(&resolved, settings, &classifier(), data(), folder, resume, &device, stop, progress)
+    let start = if resume { Start::Resume } else { Start::New };
+    train_on(&resolved, settings, &classifier(), data(), folder, start, &device, stop, progress)
 }
 
 fn saved(folder: &Path) -> StateDict {

@@ -5,6 +5,7 @@ use std::fmt::{Display, Write};
 use std::ops::Range;
 use std::path::Path;
 
+use dyntta_files::{Limits, read_text, shown, shown_text};
 use dyntta_ops::Bank;
 use serde::Deserialize;
 use toml::Spanned;
@@ -70,7 +71,7 @@ struct FileGroup {
 }
 
 impl Policy {
-    /// Reads a policy's file (UTF-8).
+    /// Reads a policy's file (UTF-8, with or without a byte order mark).
     ///
     /// Integers do for numbers. Values under `about` may be of any type and are kept as text. Names may be spelt as the
     /// bank understands them (`low_pass_0.1`) and are kept as it spells them (`low_pass_0.10`). A factor that rounding
@@ -83,8 +84,11 @@ impl Policy {
     /// has none or the lack of them where the weight is positive, changes outside `0..=1`, and groups that name an op that
     /// the file hasn't.
     pub fn read(path: &Path) -> Result<Self, Error> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|e| Error::Read { path: path.to_owned(), reason: e.to_string() })?;
+        let text = read_text(path, Limits::DEFAULT.text_bytes).map_err(|error| {
+            let said = error.to_string();
+            let reason = said.strip_prefix(&format!("{}: ", shown(path))).unwrap_or(&said).to_owned();
+            Error::Read { path: path.to_owned(), reason }
+        })?;
         Self::parse(&text, path)
     }
 
@@ -213,7 +217,7 @@ impl Reader<'_> {
             let at = e.span().unwrap_or(0..0);
             // Messages about a value don't say whose it is, those about keys do.
             let key = if e.message().contains("field `") { "" } else { self.key_before(at.start) };
-            self.refuse(at, key, e.message())
+            self.refuse(at, key, &shown_text(e.message()).to_string())
         })
     }
 
@@ -265,13 +269,15 @@ impl Reader<'_> {
         Bank::from_names(&[name.get_ref()]).map_err(|e| {
             let (expected, found) = match e {
                 dyntta_ops::Error::UnknownOp { name, hint, known, .. } => {
-                    (format!("one of {known}"), format!("`{name}`{hint}"))
+                    (format!("one of {known}"), format!("`{}`{hint}", shown_text(&name)))
                 }
                 dyntta_ops::Error::Radius { name, family, .. } => (
                     format!("a radius between 0 and 1, both excluded, as in `{family}_0.25`"),
-                    format!("`{name}`"),
+                    format!("`{}`", shown_text(&name)),
                 ),
-                other => ("an augmentation of the bank".to_owned(), other.to_string()),
+                other => {
+                    ("an augmentation of the bank".to_owned(), shown_text(&other.to_string()).to_string())
+                }
             };
             self.error(name.span(), key, expected, found)
         })
@@ -341,7 +347,7 @@ impl Reader<'_> {
     fn refuse(&self, at: Range<usize>, key: &str, message: &str) -> Error {
         let before = &self.text.as_bytes()[..at.start.min(self.text.len())];
         let line = before.iter().filter(|&&b| b == b'\n').count() + 1;
-        let key = if key.is_empty() { String::new() } else { format!("`{key}`: ") };
+        let key = if key.is_empty() { String::new() } else { format!("`{}`: ", shown_text(key)) };
         Error::Policy { path: self.path.to_owned(), line, message: format!("{key}{message}") }
     }
 

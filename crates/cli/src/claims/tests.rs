@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 
 use clap::builder::ValueParser;
 use clap::{Arg, Command, CommandFactory};
-use dyntta_train::Stop;
+use dyntta_train::{RUN_FILES, Stop};
 
-use super::{CLASSIFIER_RUN, ENHANCER_RUN, Role, is_picture, is_result, picture, result, role};
+use super::{Role, is_picture, is_result, picture, result, role};
 use crate::Cli;
 
 /// The commands without others below them, each with its name.
@@ -221,16 +221,14 @@ fn no_command_replaces_a_file_that_it_did_not_write() {
             .flat_map(|folder| files.iter().map(move |file| format!("out{folder}/{file}")))
             .collect()
     };
-    let nested: Vec<&str> = ENHANCER_RUN.iter().copied().filter(|f| *f != "state.safetensors").collect();
+    let nested: Vec<&str> = RUN_FILES.into_iter().filter(|f| *f != "state.safetensors").collect();
     for (name, command) in commands() {
         let flags = flags(&name, &command);
         let (files, to) = match name.join(" ").as_str() {
-            "train" => (runs(&[""], ENHANCER_RUN), "out"),
-            "retrain" | "classifier train" => (runs(&[""], CLASSIFIER_RUN), "out"),
+            "train" | "retrain" | "classifier train" => (runs(&[""], &RUN_FILES), "out"),
             "demo" => {
                 let beside = runs(&[""], &["results.json", "table.txt", "picture.png"]);
-                let classifier = runs(&["/classifier"], &["classifier.safetensors", "classifier.json"]);
-                ([beside, classifier, runs(&["/urie", "/dyntta"], &nested)].concat(), "out")
+                ([beside, runs(&["/classifier", "/urie", "/dyntta"], &nested)].concat(), "out")
             }
             "experiment" => (runs(&[""], &["results.json", "results.md", "results.svg"]), "out"),
             "estimate" => {
@@ -297,12 +295,15 @@ fn what_is_read_beside_a_network_is_no_output() {
     ];
     let error = run(&line);
     assert!(error.contains("--out would be written over --classifier"), "{error}");
-    fs::write(at("list.csv"), format!("path,label\n{},cat\n", at("photo.jpg"))).unwrap();
-    fs::write(at("photo.jpg"), "pixels").unwrap();
+    // Wherever the images of a list lie.
+    fs::create_dir(at("far")).unwrap();
+    let photo = at("far/photo.jpg");
+    fs::write(&photo, "pixels").unwrap();
+    fs::write(at("list.csv"), format!("path,label\n{photo},cat\n")).unwrap();
     let list = at("list.csv");
-    let line =
-        ["dyntta", "eval", "--classifier", &net, "--clean", &list, "--overwrite", "--json", &at("photo.jpg")];
-    assert!(run(&line).contains("would be written over an image of --clean"));
+    let line = ["dyntta", "eval", "--classifier", &net, "--clean", &list, "--overwrite", "--json", &photo];
+    let error = run(&line);
+    assert!(error.contains("would be written over an image of --clean"), "{error}");
 }
 
 #[test]

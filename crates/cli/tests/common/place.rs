@@ -40,7 +40,7 @@ impl Place {
             training: serde_json::json!({ "preset": "cifar" }),
         };
         std::fs::create_dir(place.path("enhancer")).unwrap();
-        let enhancer = config.build(Path::new("test"), 0, &device).unwrap();
+        let enhancer = checkpoint::build(&config, Path::new("test"), 0, &device).unwrap();
         checkpoint::save(&place.path("enhancer"), &enhancer, &config).unwrap();
         place
     }

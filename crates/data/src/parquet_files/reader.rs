@@ -4,7 +4,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use dyntta_files::Limits;
 use parquet::basic::Type;
 use parquet::column::reader::ColumnReader;
 use parquet::data_type::ByteArray;
@@ -24,6 +23,8 @@ const MOST_OPEN: usize = 200;
 /// Rows that are read at once: so many that they have about these bytes.
 const BLOCK: i64 = 4 << 20;
 const MOST_ROWS: i64 = 4096;
+/// The most rows, of all files together.
+const MOST_IMAGES: u64 = 10_000_000;
 /// Blocks kept, of all files together.
 const KEPT: usize = 8;
 /// The most classes that numbers may name.
@@ -270,13 +271,6 @@ fn labels(path: &Path, reader: &SerializedFileReader<Source>, column: usize) -> 
             Ok(texts)
         })?;
         all.extend(texts);
-        if all.len() > Limits::DEFAULT.entries {
-            return Err(Error::layout(
-                path.display(),
-                format!("at most {} rows", Limits::DEFAULT.entries),
-                "more",
-            ));
-        }
     }
     Ok(all)
 }
@@ -291,10 +285,10 @@ fn table(
     let source = Source(Arc::new(if held { archive } else { archive.closed() }));
     let reader = guarded(path, || SerializedFileReader::new(source.clone()))?;
     let columns = columns(path, &reader)?;
-    let (mut groups, mut first) = (Vec::new(), 0);
+    let (mut groups, mut first) = (Vec::new(), 0_u64);
     for group in reader.metadata().row_groups() {
         let (rows, bytes) = (group.num_rows(), group.column(columns.image).uncompressed_size());
-        if rows < 0 || bytes < 0 {
+        if rows < 0 || bytes < 0 || rows as u64 > MOST_IMAGES - first {
             return Err(Error::layout(
                 path.display(),
                 "a whole Parquet file",
@@ -303,7 +297,7 @@ fn table(
         }
         let each = (bytes / rows.max(1)).max(1);
         groups.push(Group { first, rows: rows as u64, block: (BLOCK / each).clamp(1, MOST_ROWS) as u64 });
-        first = u64::saturating_add(first, rows as u64);
+        first += rows as u64;
     }
     Ok((Table { number, reader, source, image: columns.image, groups, kept: kept.clone() }, columns))
 }
@@ -331,6 +325,9 @@ pub(super) fn open_files(path: &Path, files: &[PathBuf]) -> Result<Dataset, Erro
             place: Place::Row { file: number as u32, row: row as u64 },
         }));
         texts.extend(labels);
+        if samples.len() as u64 > MOST_IMAGES {
+            return Err(Error::layout(file.display(), format!("at most {MOST_IMAGES} rows in all"), "more"));
+        }
         names = Some(columns.names);
         tables.push(table);
     }

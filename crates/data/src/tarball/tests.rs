@@ -30,7 +30,7 @@ fn a_tar_is_its_folder_at_any_level() {
         let set = open(folder.file("set.tar", tar)).unwrap();
         assert_eq!(set.classes, ["cat", "dog"], "{top}");
         assert_eq!(listed(&set), [("cat/1.png", 0), ("dog/2.png", 1), ("dog/old.png", 1)]);
-        let left = "1 .tif (not read), 1 .txt, 2 hidden or a system's, 1 folder without images (owl)";
+        let left = "1 .tif (not read), 1 .txt, 2 hidden or system, 1 folder without images (owl)";
         assert_eq!(set.left_out.to_string(), left);
         assert_eq!(set.load(1).unwrap().data, vec![2; 18]);
         assert_eq!(set.load(2).unwrap().data, vec![3; 18]);

@@ -492,3 +492,23 @@ pub(crate) const PREPROCESSING: Tokens = &[
     b"[3, 8193, 1]",
     b"\"\\u001b[2J\"",
 ];
+
+#[cfg(feature = "parquet")]
+pub(crate) const PARQUET: Tokens = &[
+    b"PAR1",
+    b"PARE",
+    b"image",
+    b"bytes",
+    b"path",
+    b"label",
+    b"huggingface",
+    b"\x15\x00",
+    b"\x15\x02",
+    b"\x15\x0c",
+    b"\x19\x1c",
+    b"\x19\xfc\xff\xff\xff\xff\x0f",
+    b"\x16\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01",
+    b"\x18\x05image",
+    b"\0\0\0\0",
+    b"\xff\xff\xff\x7f",
+];

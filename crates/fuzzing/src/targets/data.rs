@@ -42,6 +42,13 @@ pub fn zip(bytes: &[u8], scratch: &Scratch) -> Result<(), String> {
     set(&path, Split::Test)
 }
 
+/// A table with images in it.
+#[cfg(feature = "parquet")]
+pub fn parquet(bytes: &[u8], scratch: &Scratch) -> Result<(), String> {
+    let path = scratch.input("set.parquet", bytes);
+    set(&path, Split::Test)
+}
+
 /// A list of paths and labels.
 pub fn csv(bytes: &[u8], scratch: &Scratch) -> Result<(), String> {
     let path = scratch.input("list/set.csv", bytes);

@@ -1,6 +1,6 @@
 use std::path::Path;
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Device;
 use dyntta_nn::{Classifier, Normalisation, checkpoint, onnx, weights};
 
 use crate::Scratch;
@@ -32,7 +32,7 @@ fn weights(path: &Path) -> Result<(), String> {
     ])
 }
 
-/// A graph, loaded and run once.
+/// A graph: what it says of itself, then loaded and run forward and backward as for training.
 pub fn onnx(bytes: &[u8], scratch: &Scratch) -> Result<(), String> {
     let path = scratch.input("model.onnx", bytes);
     let device = Device::flex();
@@ -40,7 +40,7 @@ pub fn onnx(bytes: &[u8], scratch: &Scratch) -> Result<(), String> {
     let info = graph.info();
     let (height, width) = (info.height.unwrap_or(8), info.width.unwrap_or(8));
     if height.saturating_mul(width) <= 1 << 12 {
-        graph.forward(Tensor::zeros([3, 3, height, width], &device)).map_err(message)?;
+        graph.check_gradient(3, height, width).map_err(message)?;
     }
     Ok(())
 }

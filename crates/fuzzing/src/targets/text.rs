@@ -5,7 +5,9 @@ use dyntta_augment::{Policy, PolicyAugment, PolicyOptions};
 use dyntta_data::Preprocessing;
 use dyntta_data::preprocessing::Given;
 use dyntta_image::{Rgb8, Stream};
+#[cfg(feature = "networks")]
 use dyntta_nn::checkpoint;
+#[cfg(feature = "networks")]
 use dyntta_train::{ClassifierSettings, TrainSettings};
 
 use crate::Scratch;
@@ -29,17 +31,20 @@ pub fn policy(bytes: &[u8], _: &Scratch) -> Result<(), String> {
     Ok(())
 }
 
+#[cfg(feature = "networks")]
 /// An enhancer's config, and settings as TOML and as a run keeps them.
 pub fn config(bytes: &[u8], scratch: &Scratch) -> Result<(), String> {
     let json = scratch.input("run/enhancer.json", bytes);
     let toml = scratch.input("settings.toml", bytes);
     scratch.input("run/settings.json", bytes);
     let run = scratch.path("run");
-    let config = checkpoint::read_config(&json).map_err(message).and_then(|config| {
-        let _ = config.bank(&json).map_err(message)?;
-        // The weights beside it are of another network, which is to be said.
-        dyntta_runtime::Enhancer::load(&run).map(drop).map_err(message)
-    });
+    let config = checkpoint::EnhancerConfig::read(&json, &dyntta_files::Limits::DEFAULT)
+        .map_err(message)
+        .and_then(|config| {
+            let _ = config.bank(&json).map_err(message)?;
+            // The weights beside it are of another network, which is to be said.
+            dyntta_runtime::Enhancer::load(&run).map(drop).map_err(message)
+        });
     all([
         config,
         TrainSettings::read_toml(&toml).map(drop).map_err(message),

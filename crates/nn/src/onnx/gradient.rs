@@ -8,9 +8,10 @@ use super::ir::{Ir, Node};
 use super::tensor::DataType;
 
 /// Operators whose outputs are steps of their inputs: integers, truth values, or the nearest integers.
-const STEPS: [&str; 26] = [
+const STEPS: [&str; 28] = [
     "ArgMax",
     "ArgMin",
+    "Hardmax",
     "Round",
     "Floor",
     "Ceil",
@@ -33,6 +34,7 @@ const STEPS: [&str; 26] = [
     "BitwiseAnd",
     "BitwiseNot",
     "BitwiseOr",
+    "BitwiseXor",
     "QuantizeLinear",
     "DynamicQuantizeLinear",
 ];

@@ -126,7 +126,7 @@ pub struct Ir {
 }
 
 impl Ir {
-    /// Reads what of a graph `output` depends on; weights in files of their own are looked for in `folder`.
+    /// Reads what of a graph `output` depends on; weights in files of their own are looked for beside the `model`'s.
     ///
     /// # Errors
     /// A message that says what is wrong, and with which tensor or node.
@@ -134,7 +134,7 @@ impl Ir {
         graph: &proto::Graph,
         [input, output]: [&str; 2],
         opset: i64,
-        folder: &Path,
+        model: &Path,
         limits: &Limits,
         device: &Device,
     ) -> Result<Self, String> {
@@ -152,7 +152,7 @@ impl Ir {
         let mut nodes = Vec::new();
         let mut constants = HashMap::new();
         for tensor in graph.initializer.iter().filter(|t| needed.contains(t.name.as_str())) {
-            let value = tensor::read(tensor, folder, device)
+            let value = tensor::read(tensor, model, device)
                 .map_err(|e| format!("the tensor `{}` {e}", shown_text(&tensor.name)))?;
             if constants.insert(number(&tensor.name), value).is_some() {
                 return Err(format!("two tensors `{}`", shown_text(&tensor.name)));
@@ -185,7 +185,7 @@ impl Ir {
         let mut ir = Self { nodes, constants, input, output, edges: names.len() };
         ir.check_order(&names)?;
         ir.drop_unused();
-        ir.read_constant_nodes(folder, device)?;
+        ir.read_constant_nodes(model, device)?;
         Ok(ir)
     }
 
@@ -233,12 +233,12 @@ impl Ir {
         self.constants.retain(|edge, _| used.contains(edge));
     }
 
-    fn read_constant_nodes(&mut self, folder: &Path, device: &Device) -> Result<(), String> {
+    fn read_constant_nodes(&mut self, model: &Path, device: &Device) -> Result<(), String> {
         let (constant, others) =
             std::mem::take(&mut self.nodes).into_iter().partition(|n| n.op == "Constant");
         self.nodes = others;
         for node in constant {
-            let value = constant_value(&node.attributes, folder, device)
+            let value = constant_value(&node.attributes, model, device)
                 .map_err(|e| format!("the constant `{}` {e}", shown_text(&node.name)))?;
             if let Some(Some(edge)) = node.outputs.first() {
                 self.constants.insert(*edge, value);
@@ -298,11 +298,11 @@ fn check_weights(graph: &proto::Graph, needed: &HashSet<&str>, limits: &Limits) 
     Ok(())
 }
 
-fn constant_value(attributes: &Attributes, folder: &Path, device: &Device) -> Result<Value, String> {
+fn constant_value(attributes: &Attributes, model: &Path, device: &Device) -> Result<Value, String> {
     let floats =
         |values: Vec<f32>, shape: &[usize]| Float::from_values(values, shape, device).map(Value::Float);
     if let Some(t) = attributes.tensor("value") {
-        tensor::read(t, folder, device)
+        tensor::read(t, model, device)
     } else if let Some(v) = attributes.float("value_float") {
         floats(vec![v], &[])
     } else if let Some(v) = attributes.floats("value_floats") {

@@ -96,6 +96,8 @@ pub struct Options {
     pub size: Option<[usize; 2]>,
     /// The number of classes, where it is known: of several outputs the one with so many scores is taken.
     pub classes: Option<usize>,
+    /// Of a file of weights, which of several sets: what stands before its keys; none: the first of timm's order.
+    pub weights_key: Option<String>,
     /// What a file may ask for.
     pub limits: Limits,
 }

@@ -11,7 +11,7 @@ use prost::Message;
 use super::gradient::{self, Flow};
 use super::input::{Elements, ImageInput, bytes_as_floats, image_input};
 use super::ir::Ir;
-use super::output::candidates;
+use super::output::{candidates, may_score};
 use super::plan::Plan;
 use super::work::Budget;
 use super::{
@@ -74,6 +74,15 @@ impl Model {
         &self.metadata
     }
 
+    /// The files that hold it: its own, and those beside it with its weights, each once.
+    pub fn files(&self) -> Vec<PathBuf> {
+        let folder = self.path.parent().unwrap_or(Path::new(""));
+        let beside = self.graph.initializer.iter().flat_map(|tensor| &tensor.external_data);
+        let beside = beside.filter(|entry| entry.key == "location").map(|entry| folder.join(&entry.value));
+        let beside: std::collections::BTreeSet<PathBuf> = beside.collect();
+        std::iter::once(self.path.clone()).chain(beside).collect()
+    }
+
     /// Height and width of its images where it fixes them; none if it has no image input.
     pub fn input_size(&self) -> [Option<usize>; 2] {
         match self.input() {
@@ -85,6 +94,11 @@ impl Model {
     /// Whether it takes whole numbers from 0 to 255; see [`Info::bytes`].
     pub fn takes_bytes(&self) -> bool {
         self.input().is_some_and(|i| i.elements == Elements::Bytes)
+    }
+
+    /// Whether an output may hold scores of so many classes, as far as the file says.
+    pub fn may_score(&self, classes: usize) -> bool {
+        may_score(&self.graph, classes)
     }
 
     fn input(&self) -> Option<ImageInput> {
@@ -169,8 +183,7 @@ impl Model {
             found,
         };
         let input = image_input(&self.graph, output).map_err(|found| format("one image input", found))?;
-        let folder = self.path.parent().unwrap_or(Path::new(""));
-        let ir = Ir::new(&self.graph, [&input.name, output], self.opset, folder, &options.limits, device)
+        let ir = Ir::new(&self.graph, [&input.name, output], self.opset, &self.path, &options.limits, device)
             .map_err(|found| format("a graph that can be run", found))?;
         let [batch, height, width] = input.sizes;
         let (layout, channels) = input.forms[0];
@@ -259,14 +272,23 @@ impl Inner {
     }
 }
 
-/// The first weight of a file that holds a value which is not finite, and the value. Weights that cannot be read are passed
-/// over.
+/// The first weight of a file that holds what is no number or, without one, an infinity; and that value. Weights that cannot be
+/// read are passed over.
 pub(super) fn weight_not_finite(path: &Path, limits: &Limits) -> Option<(String, f32)> {
     let model = Model::open(path, limits).ok()?;
-    let folder = path.parent().unwrap_or(Path::new(""));
-    model.graph.initializer.iter().find_map(|t| {
-        let numbers = tensor::numbers(t, Some(folder)).ok()?;
-        let bad = numbers.floats.iter().copied().find(|v| !v.is_finite())?;
-        Some((t.name.clone(), bad))
-    })
+    let of_nodes = model.graph.node.iter().filter(|n| n.op_type == "Constant").filter_map(|node| {
+        let tensor = node.attribute.iter().find_map(|a| a.t.as_ref())?;
+        Some((node.output.first()?, tensor))
+    });
+    let mut infinite = None;
+    for (name, tensor) in model.graph.initializer.iter().map(|t| (&t.name, t)).chain(of_nodes) {
+        let Ok(numbers) = tensor::numbers(tensor, Some(path)) else { continue };
+        if numbers.floats.iter().any(|v| v.is_nan()) {
+            return Some((name.clone(), f32::NAN));
+        }
+        // Masks hold infinities for good: they are to blame if nothing else is.
+        let found = numbers.floats.into_iter().find(|v| v.is_infinite());
+        infinite = infinite.or(found.map(|value| (name.clone(), value)));
+    }
+    infinite
 }

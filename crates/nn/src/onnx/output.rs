@@ -58,6 +58,15 @@ pub fn candidates(
     Ok(Candidates { names: ranked.into_iter().map(|(_, name)| name.to_owned()).collect(), ambiguous })
 }
 
+/// Whether one of the outputs may hold scores of so many classes.
+pub fn may_score(graph: &proto::Graph, classes: usize) -> bool {
+    graph.output.iter().any(|output| match declared(output) {
+        Declared::Scores(found) => found.is_none_or(|found| found == classes),
+        Declared::Open => true,
+        Declared::Other => false,
+    })
+}
+
 enum Declared {
     /// Floats `[n, k]`, or `[n, k, 1, …]`; k where it is fixed.
     Scores(Option<usize>),

@@ -90,12 +90,12 @@ impl DataType {
     }
 }
 
-/// Reads a tensor; weights kept in a file of their own are looked for in `folder`.
+/// Reads a tensor; weights kept in a file of their own are looked for beside the `model`'s.
 ///
 /// # Errors
 /// A message that says what is wrong with the tensor.
-pub fn read(tensor: &proto::Tensor, folder: &Path, device: &Device) -> Result<Value, String> {
-    let Numbers { shape, floats, ints, kind } = numbers(tensor, Some(folder))?;
+pub fn read(tensor: &proto::Tensor, model: &Path, device: &Device) -> Result<Value, String> {
+    let Numbers { shape, floats, ints, kind } = numbers(tensor, Some(model))?;
     Ok(if kind.is_float() {
         Value::Float(Float::from_values(floats, &shape, device)?)
     } else {
@@ -115,19 +115,19 @@ pub struct Numbers {
     pub kind: DataType,
 }
 
-/// Reads a tensor's content; without a `folder` it has to be in the tensor itself.
+/// Reads a tensor's content; without a `model` it has to be in the tensor itself.
 ///
 /// # Errors
 /// A message that says what is wrong with the tensor.
-pub fn numbers(tensor: &proto::Tensor, folder: Option<&Path>) -> Result<Numbers, String> {
+pub fn numbers(tensor: &proto::Tensor, model: Option<&Path>) -> Result<Numbers, String> {
     let kind = DataType::new(tensor.data_type.into())?;
     let shape = tensor.dims.iter().map(|&d| usize::try_from(d).map_err(|_| format!("has the extent {d}")));
     let shape = shape.collect::<Result<Vec<_>, _>>()?;
     let count = value::count(&shape).map_err(|_| format!("has the shape {shape:?}, which is too large"))?;
     let external;
     let raw: &[u8] = if tensor.data_location == 1 {
-        let folder = folder.ok_or("lies in another file, which is not expected here")?;
-        external = read_external(tensor, folder, count * kind.size())?;
+        let model = model.ok_or("lies in another file, which is not expected here")?;
+        external = read_external(tensor, model, count * kind.size())?;
         &external
     } else {
         &tensor.raw_data
@@ -146,7 +146,7 @@ pub fn numbers(tensor: &proto::Tensor, folder: Option<&Path>) -> Result<Numbers,
     Ok(Numbers { shape, floats, ints, kind })
 }
 
-fn read_external(tensor: &proto::Tensor, folder: &Path, len: usize) -> Result<Vec<u8>, String> {
+fn read_external(tensor: &proto::Tensor, model: &Path, len: usize) -> Result<Vec<u8>, String> {
     let entry = |key: &str| tensor.external_data.iter().find(|e| e.key == key).map(|e| e.value.as_str());
     let number = |key: &str| match entry(key) {
         None => Ok(None),
@@ -162,10 +162,13 @@ fn read_external(tensor: &proto::Tensor, folder: &Path, len: usize) -> Result<Ve
         return Err(format!("takes {len} bytes, but has {given} in `{location}`"));
     }
     let failed = |e: std::io::Error| format!("cannot be read from `{location}`: {e}");
+    let folder = model.parent().filter(|f| !f.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let path = folder.join(location);
-    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-    let (inside, root) = (path.canonicalize().map_err(failed)?, folder.canonicalize().map_err(failed)?);
-    if !inside.starts_with(root) {
+    let inside = path.canonicalize().map_err(failed)?;
+    // A cache may keep model and data in one folder, and links to both of them in another.
+    let real = model.canonicalize().ok().and_then(|m| m.parent().map(Path::to_path_buf));
+    let roots = [Some(folder.canonicalize().map_err(failed)?), real];
+    if !roots.iter().flatten().any(|root| inside.starts_with(root)) {
         return Err(format!("lies in `{location}`, a link to what is not beside the model"));
     }
     let mut file = dyntta_files::open(&path).map_err(|e| format!("cannot be read: {e}"))?;

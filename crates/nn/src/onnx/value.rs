@@ -196,7 +196,7 @@ impl Float {
             return Ok(self);
         }
         count(shape)?;
-        if broadcast(&from, shape)? != shape {
+        if broadcast(&from, shape)? != shape || shape.contains(&0) {
             return Err(format!("{from:?} does not spread over {shape:?}"));
         }
         Ok(Self::new(self.row_major().expand(padded(shape)?), shape.len()))

@@ -131,6 +131,7 @@ pub fn cost(node: &Node, inputs: &[Option<Value>]) -> Cost {
         "MatMul" => matrices(shape(0), shape(1)),
         "Gemm" | "dyntta::Linear" => matrix(shape(0), shape(1)),
         "Einsum" => einsum(node, &shapes),
+        "Attention" => attention(node, shape(0), shape(1)),
         "LRN" => {
             (elements(shape(0)) * node.attributes.int("size").unwrap_or(1) as f64, elements(shape(0)), 0.0)
         }
@@ -338,6 +339,18 @@ fn matrix(a: &[usize], b: &[usize]) -> (f64, f64, f64) {
     (rows * *p as f64 * *q as f64, rows * most, 0.0)
 }
 
+/// Queries with keys, and the result with values as wide as these. Heads lie in an axis of their own, or side by side.
+fn attention(node: &Node, queries: &[usize], keys: &[usize]) -> (f64, f64, f64) {
+    let (Some(&places), [.., among, _]) = (queries.iter().rev().nth(1), keys) else { return (0.0, 0.0, 0.0) };
+    let (given, among) = (elements(queries), *among as f64);
+    let heads = match queries {
+        [_, heads, _, _] => *heads as f64,
+        _ => node.attributes.int("q_num_heads").unwrap_or(1).max(1) as f64,
+    };
+    let images = queries.first().copied().unwrap_or(1) as f64;
+    (2.0 * given * among, given, images * heads * places as f64 * among)
+}
+
 /// The product over every index: more than is ever needed, and what a single sum over all costs.
 fn einsum(node: &Node, shapes: &[Vec<usize>]) -> (f64, f64, f64) {
     let equation: String = node.attributes.string("equation", "").split_whitespace().collect();
@@ -404,6 +417,9 @@ mod tests {
         assert!(conv.work > products && conv.work < 1.2 * products + 64.0 * 30_000.0, "{conv:?}");
         assert_eq!(given(&node("MatMul"), &[zeros([4, 5, 6]), zeros([6, 7])]), 140.0);
         assert!(cost(&node("MatMul"), &[zeros([300, 300]), zeros([300, 300])]).work > 27e6);
+        let attention =
+            cost(&node("Attention"), &[zeros([2, 4, 100, 8]), zeros([2, 4, 50, 8]), zeros([2, 4, 50, 8])]);
+        assert_eq!((attention.elements, attention.work > 2.0 * 6400.0 * 50.0), (40_000.0, true));
         assert_eq!(given(&node("Range"), &[ints(&[0]), ints(&[1 << 40]), ints(&[1])]), (1u64 << 40) as f64);
         assert_eq!(given(&node("Range"), &[ints(&[0]), ints(&[9]), ints(&[0])]), 0.0);
         assert_eq!(given(&node("Tile"), &[zeros([2, 3]), ints(&[1000, 1_000_000])]), 6e9);

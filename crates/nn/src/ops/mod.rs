@@ -144,8 +144,13 @@ pub fn max_pool(x: Tensor<4>, size: usize, stride: usize, pad: usize) -> Tensor<
 
 /// Mean over a `size × size` grid of cells; cell i covers rows `⌊i·h/size⌋ .. ⌈(i+1)·h/size⌉`.
 pub fn adaptive_avg_pool(x: Tensor<4>, size: usize) -> Tensor<4> {
-    let run = if is_native(&x) { native::adaptive_avg_pool } else { plain::adaptive_avg_pool };
-    run(x, size)
+    adaptive_avg_pool_to(x, size, size)
+}
+
+/// As [`adaptive_avg_pool`], to `out_h × out_w`.
+pub fn adaptive_avg_pool_to(x: Tensor<4>, out_h: usize, out_w: usize) -> Tensor<4> {
+    let run = if is_native(&x) { native::adaptive_avg_pool_to } else { plain::adaptive_avg_pool_to };
+    run(x, out_h, out_w)
 }
 
 /// Mean of each `size × size` cell; rows and columns that fill no cell are left out.

@@ -337,18 +337,24 @@ impl Function for MaxPooling {
 
 /// See [`super::adaptive_avg_pool`].
 pub fn adaptive_avg_pool(x: Tensor<4>, size: usize) -> Tensor<4> {
-    apply(AdaptiveAvgPool { size }, vec![x.into()])
+    adaptive_avg_pool_to(x, size, size)
+}
+
+/// See [`super::adaptive_avg_pool_to`].
+pub fn adaptive_avg_pool_to(x: Tensor<4>, out_h: usize, out_w: usize) -> Tensor<4> {
+    apply(AdaptiveAvgPool { out_h, out_w }, vec![x.into()])
 }
 
 #[derive(Debug)]
 struct AdaptiveAvgPool {
-    size: usize,
+    out_h: usize,
+    out_w: usize,
 }
 
 impl AdaptiveAvgPool {
     fn on(&self, x: &View<'_>) -> AvgPool {
         let [n, h, w, c] = nhwc(x);
-        AvgPool { n, h, w, c, oh: self.size, ow: self.size }
+        AvgPool { n, h, w, c, oh: self.out_h, ow: self.out_w }
     }
 }
 

@@ -147,8 +147,13 @@ pub fn max_pool(x: Tensor<4>, size: usize, stride: usize, pad: usize) -> Tensor<
 
 /// See [`super::adaptive_avg_pool`].
 pub fn adaptive_avg_pool(x: Tensor<4>, size: usize) -> Tensor<4> {
+    adaptive_avg_pool_to(x, size, size)
+}
+
+/// See [`super::adaptive_avg_pool_to`].
+pub fn adaptive_avg_pool_to(x: Tensor<4>, out_h: usize, out_w: usize) -> Tensor<4> {
     let [_, h, w, _] = x.dims();
-    let weights = |input: usize| {
+    let weights = |input: usize, size: usize| {
         let mut m = vec![0.0f32; size * input];
         for o in 0..size {
             let (start, end) = (o * input / size, ((o + 1) * input).div_ceil(size));
@@ -156,7 +161,7 @@ pub fn adaptive_avg_pool(x: Tensor<4>, size: usize) -> Tensor<4> {
         }
         m
     };
-    resample(x, size, size, &weights(h), &weights(w))
+    resample(x, out_h, out_w, &weights(h, out_h), &weights(w, out_w))
 }
 
 /// See [`super::upsample_to`].

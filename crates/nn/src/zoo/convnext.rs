@@ -12,6 +12,7 @@ pub(super) const MODELS: &[Model] = &[Model {
     name: "convnext_tiny",
     input: Input { resize: 236, ..Input::imagenet(32) },
     last_layer: "classifier.2.weight",
+    features: 768,
     mark: (182, "features.6.1.weight", &[768, 384, 2, 2]),
     new: |init, classes| ZooNet::ConvNeXt(ConvNeXt::new(init, classes)),
 }];

@@ -12,6 +12,7 @@ pub(super) const MODELS: &[Model] = &[Model {
     name: "densenet121",
     input: Input::imagenet(29),
     last_layer: "classifier.weight",
+    features: 1024,
     mark: (606, "features.transition3.conv.weight", &[512, 1024, 1, 1]),
     new: |init, classes| ZooNet::DenseNet(DenseNet::new(init, classes)),
 }];

@@ -5,11 +5,12 @@
 use burn::module::Module;
 use burn::tensor::Tensor;
 use dyntta_image::Filter;
+use dyntta_model::Normalisation;
 
 use super::efficientnet::STAGES;
 use super::{Input, Model, Size, ZooNet, pooled};
 use crate::init::{Fill, Init};
-use crate::layers::{BatchNorm, Conv2d, ConvInit, LINEAR, Linear, Mode, Normalisation};
+use crate::layers::{BatchNorm, Conv2d, ConvInit, LINEAR, Linear, Mode};
 use crate::ops;
 
 pub(super) const MODELS: &[Model] = &[Model {
@@ -28,6 +29,7 @@ pub(super) const MODELS: &[Model] = &[Model {
         size: Size::AtLeast(1),
     },
     last_layer: "_fc.weight",
+    features: 1280,
     mark: (247, "_blocks.15._project_conv.weight", &[320, 1152, 1, 1]),
     new: |init, classes| ZooNet::EfficientNetLite(EfficientNetLite::new(init, classes)),
 }];

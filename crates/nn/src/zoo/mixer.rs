@@ -3,10 +3,11 @@
 use burn::module::Module;
 use burn::tensor::Tensor;
 use dyntta_image::Filter;
+use dyntta_model::Normalisation;
 
 use super::{Input, Model, Size, ZooNet};
 use crate::init::{Fill, Init};
-use crate::layers::{Conv2d, ConvInit, LayerNorm, Linear, Mode, Normalisation};
+use crate::layers::{Conv2d, ConvInit, LayerNorm, Linear, Mode};
 use crate::ops;
 
 pub(super) const MODELS: &[Model] = &[Model {
@@ -19,6 +20,7 @@ pub(super) const MODELS: &[Model] = &[Model {
         size: Size::Exactly(SIZE),
     },
     last_layer: "head.weight",
+    features: CHANNELS,
     mark: (150, "stem.proj.weight", &[CHANNELS, 3, PATCH, PATCH]),
     new: |init, classes| ZooNet::Mixer(Mixer::new(init, classes)),
 }];

@@ -12,6 +12,7 @@ pub(super) const MODELS: &[Model] = &[Model {
     name: "mobilenet_v2",
     input: Input::imagenet(1),
     last_layer: "classifier.1.weight",
+    features: 1280,
     mark: (262, "features.17.conv.2.weight", &[320, 960, 1, 1]),
     new: |init, classes| ZooNet::MobileNetV2(MobileNetV2::new(init, classes)),
 }];

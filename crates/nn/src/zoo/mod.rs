@@ -6,10 +6,11 @@
 use burn::module::Module;
 use burn::tensor::Tensor;
 use dyntta_image::Filter;
+use dyntta_model::keys::Naming;
+use dyntta_model::{Normalisation, Shapes};
 
 use crate::init::Init;
-use crate::layers::{BatchNorm, Conv2d, ConvInit, LINEAR, Mode, Normalisation};
-use crate::weights::StateDict;
+use crate::layers::{BatchNorm, Conv2d, ConvInit, LINEAR, Mode};
 
 /// A named network and what its published weights take.
 #[derive(Debug)]
@@ -20,6 +21,8 @@ pub struct Model {
     pub input: Input,
     /// The key of the last layer's weight, whose first extent is the number of classes.
     pub(crate) last_layer: &'static str,
+    /// How many numbers that layer takes in.
+    pub(crate) features: usize,
     /// How many tensors it has (counters aside), and the key and shape of one that is not in others with as many.
     pub(crate) mark: (usize, &'static str, &'static [usize]),
     /// A fresh network with so many classes.
@@ -35,9 +38,9 @@ impl PartialEq for Model {
 impl Eq for Model {}
 
 impl Model {
-    fn has_made(&self, dict: &StateDict) -> bool {
+    fn has_made(&self, shapes: &Shapes) -> bool {
         let (tensors, key, shape) = self.mark;
-        dict.len() == tensors && dict.get(key).is_some_and(|entry| entry.shape == shape)
+        shapes.len() == tensors && shapes.get(key).is_some_and(|found| found == shape)
     }
 }
 
@@ -133,9 +136,19 @@ pub fn named(name: &str) -> Option<&'static Model> {
     models().find(|model| model.name == name)
 }
 
-/// The model that these weights are of.
-pub(crate) fn detect(dict: &StateDict) -> Option<&'static Model> {
-    models().find(|model| model.has_made(dict))
+/// The models that weights of these shapes, by our keys, can be of.
+pub(crate) fn fitting(shapes: &Shapes) -> impl Iterator<Item = &'static Model> {
+    models().filter(|model| model.has_made(shapes))
+}
+
+impl ZooNet {
+    /// The same network, doing what the implementation does whose keys its weights had.
+    pub(crate) fn as_of(self, naming: Naming) -> Self {
+        match (self, naming) {
+            (Self::Vgg(net), Naming::TimmVgg) => Self::Vgg(net.sliding()),
+            (net, _) => net,
+        }
+    }
 }
 
 /// Activations `[n, h, w, c]` to their means over the image, `[n, c]`.

@@ -13,6 +13,7 @@ pub(super) const MODELS: &[Model] = &[
         name: "vgg16",
         input: Input::imagenet(32),
         last_layer: "classifier.6.weight",
+        features: 4096,
         mark: (32, "features.28.weight", &[512, 512, 3, 3]),
         new: |init, classes| ZooNet::Vgg(Vgg::new(init, false, classes)),
     },
@@ -20,6 +21,7 @@ pub(super) const MODELS: &[Model] = &[
         name: "vgg16_bn",
         input: Input::imagenet(32),
         last_layer: "classifier.6.weight",
+        features: 4096,
         mark: (84, "features.40.weight", &[512, 512, 3, 3]),
         new: |init, classes| ZooNet::Vgg(Vgg::new(init, true, classes)),
     },
@@ -27,6 +29,11 @@ pub(super) const MODELS: &[Model] = &[
 
 /// Convolutions' channels; 0 halves the image.
 const PLAN: [usize; 18] = [64, 64, 0, 128, 128, 0, 256, 256, 256, 0, 512, 512, 512, 0, 512, 512, 512, 0];
+
+/// The side of the features that the first linear layer takes.
+const SIDE: usize = 7;
+/// Numbers between the linear layers.
+const INNER: usize = 4096;
 
 /// One step of the features.
 #[derive(Module, Debug)]
@@ -48,6 +55,10 @@ pub struct Vgg {
     classifier: (Linear, Gap, Gap, Linear, Gap, Gap, Linear),
     #[module(skip)]
     batch_norm: bool,
+    /// What is done where the features are larger than 7×7: the first linear layers on each 7×7 of them and the mean of
+    /// that, as in timm's implementation, or on their means over 7×7 cells.
+    #[module(skip)]
+    sliding: bool,
 }
 
 impl Vgg {
@@ -82,7 +93,11 @@ impl Vgg {
             Gap,
             linear(6, 4096, classes),
         );
-        Self { features, classifier, batch_norm }
+        Self { features, classifier, batch_norm, sliding: false }
+    }
+
+    pub(super) fn sliding(self) -> Self {
+        Self { sliding: true, ..self }
     }
 
     pub(super) fn forward(&self, mut x: Tensor<4>, mode: Mode) -> Tensor<2> {
@@ -95,11 +110,20 @@ impl Vgg {
                 Step::Pool(_) => ops::max_pool(x, 2, 2, 0),
             };
         }
+        let [n, h, w, c] = x.dims();
+        let (h, w) = if self.sliding { (h.max(SIDE), w.max(SIDE)) } else { (SIDE, SIDE) };
+        let x = ops::adaptive_avg_pool_to(x, h, w);
         // The classifier's weights are for planes, channels first.
-        let x = ops::adaptive_avg_pool(x, 7).permute([0, 3, 1, 2]);
-        let [n, c, h, w] = x.dims();
+        let window = |top: usize, left: usize| {
+            let window = x.clone().slice([0..n, top..top + SIDE, left..left + SIDE, 0..c]);
+            window.permute([0, 3, 1, 2]).reshape([n, c * SIDE * SIDE])
+        };
+        let windows: Vec<_> = (0..=h - SIDE).flat_map(|top| (0..=w - SIDE).map(move |left| (top, left))).collect();
+        let count = windows.len();
+        let x = Tensor::cat(windows.into_iter().map(|(top, left)| window(top, left)).collect(), 0);
         let (first, _, _, second, _, _, last) = &self.classifier;
-        let x = ops::relu(first.forward(x.reshape([n, c * h * w])));
-        last.forward(ops::relu(second.forward(x)))
+        let x = ops::relu(second.forward(ops::relu(first.forward(x))));
+        let x = if count == 1 { x } else { x.reshape([count, n, INNER]).mean_dim(0).reshape([n, INNER]) };
+        last.forward(x)
     }
 }

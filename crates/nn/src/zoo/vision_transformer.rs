@@ -12,6 +12,7 @@ pub(super) const MODELS: &[Model] = &[Model {
     name: "vit_b_16",
     input: Input { size: Size::Exactly(SIZE), ..Input::imagenet(SIZE) },
     last_layer: "heads.head.weight",
+    features: CHANNELS,
     mark: (152, "conv_proj.weight", &[CHANNELS, 3, PATCH, PATCH]),
     new: |init, classes| ZooNet::VisionTransformer(VisionTransformer::new(init, classes)),
 }];

@@ -159,7 +159,7 @@ def reductions():
             # All axes: one number, added to each pixel.
             case("reductions", f"{op}.all", [*pre, node("Reduce" + op, ["q"], ["s"], keepdims=0), node("Add", ["x", "s"], ["y"])], t, opset)
             case("reductions", f"{op}.all.empty", [*pre, node("Reduce" + op, ["q", "axes"], ["s"]), node("Add", ["x", "s"], ["y"])], {**t, "axes": i8()}, opset)
-    for op in ops:
+    for op in ops[:-2]:
         k = np.arange(-5, 7, dtype=np.int32).reshape(3, 4, 1)
         case("reductions", f"{op}.int", [node("Reduce" + op, ["k", "axes"], ["r"], keepdims=0), node("Cast", ["r"], ["f"], to=1), node("Add", ["x", "f"], ["y"])],
              {"k": k, "axes": i8(1, 2)}, 18, size=(4, 3))
@@ -206,6 +206,10 @@ def resize():
             kw = dict(mode="nearest", coordinate_transformation_mode=c, nearest_mode=n)
             case("ties", f"{c}.{n}.{a}.{b}", node("Resize", ["x", "", "s"], ["y"], **kw), {"s": np.float32([1, 1, a / b, b / a])}, 13, size=(b, a))
             case("ties", f"{c}.{n}.{a}.to{b}", node("Resize", ["x", "", "", "s"], ["y"], **kw), {"s": i8(2, 3, b, a)}, 13, size=(a, b))
+    # Almost ties, and a scale that changes nothing.
+    for a, s, n in [(21, 0.3, "round_prefer_ceil"), (28, 2.9, "round_prefer_ceil"), (35, 1.3, "round_prefer_floor"), (9, 1.1, "floor")]:
+        kw = dict(mode="nearest", coordinate_transformation_mode="asymmetric" if a == 9 else "half_pixel", nearest_mode=n)
+        case("ties", f"almost.{a}", node("Resize", ["x", "", "s"], ["y"], **kw), {"s": np.float32([1, 1, 1, s])}, 13, size=(1, a))
     for kw, words in [(dict(antialias=1, mode="linear"), "antialias"), (dict(keep_aspect_ratio_policy="not_larger"), "keep_aspect_ratio_policy"),
                       (dict(coordinate_transformation_mode="tf_crop_and_resize"), "tf_crop_and_resize")]:
         case("resize", words, node("Resize", ["x", "", "", "s"], ["y"], **kw), {"s": i8(2, 3, 4, 4)}, 18, refuse=words)

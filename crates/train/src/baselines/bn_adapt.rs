@@ -4,6 +4,8 @@
 use burn::tensor::Tensor;
 use dyntta_nn::{Classifier, Mode};
 
+use crate::error::Error;
+
 use super::{Baseline, Predictor, logits, network};
 
 pub(super) const BASELINE: Baseline = Baseline {
@@ -18,7 +20,7 @@ struct BnAdapt<'a> {
 }
 
 impl Predictor for BnAdapt<'_> {
-    fn scores(&mut self, images: Tensor<4>) -> Tensor<2> {
-        logits(self.classifier, network(self.classifier), images, Mode::Adapt { prior: self.prior })
+    fn scores(&mut self, images: Tensor<4>) -> Result<Tensor<2>, Error> {
+        Ok(logits(self.classifier, network(self.classifier), images, Mode::Adapt { prior: self.prior }))
     }
 }

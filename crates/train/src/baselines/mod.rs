@@ -11,7 +11,7 @@ use burn::tensor::Tensor;
 use dyntta_corrupt::Preset;
 use dyntta_nn::adapt::has_batch_norm;
 use dyntta_nn::ops::plain::to_nhwc;
-use dyntta_nn::{Classifier, ClassifierNet, Mode};
+use dyntta_nn::{Classifier, ClassifierNet, Mode, Normalise};
 
 use crate::error::Error;
 
@@ -60,7 +60,10 @@ struct Setup<'a> {
 /// Classifies batch after batch, and may learn from them.
 pub(crate) trait Predictor {
     /// Scores `[n, classes]` of images `[n, 3, h, w]` in `0..=1`: a row's largest is at the class.
-    fn scores(&mut self, images: Tensor<4>) -> Tensor<2>;
+    ///
+    /// # Errors
+    /// As [`Classifier::forward`].
+    fn scores(&mut self, images: Tensor<4>) -> Result<Tensor<2>, Error>;
 
     /// Forgets what it has learned: images of another kind follow.
     fn reset(&mut self) {}

@@ -10,6 +10,8 @@
 use burn::tensor::{Tensor, TensorData};
 use dyntta_nn::Classifier;
 
+use crate::error::Error;
+
 use super::flip::of_both;
 use super::{Baseline, Predictor};
 
@@ -24,20 +26,17 @@ struct TenCrop<'a> {
 }
 
 impl Predictor for TenCrop<'_> {
-    fn scores(&mut self, images: Tensor<4>) -> Tensor<2> {
+    fn scores(&mut self, images: Tensor<4>) -> Result<Tensor<2>, Error> {
         let (shape, device) = (images.dims(), images.device());
         let size = [shape[2], shape[3]];
-        let centre = of_both(self.classifier, images.clone());
+        let mut sum = of_both(self.classifier, images.clone())?;
         let values = images.into_data().try_to_vec::<f32>().expect("images are f32");
         let [down, right] = size.map(|extent| margin(extent) as isize);
-        [[-down, -right], [-down, right], [down, -right], [down, right]]
-            .into_iter()
-            .map(|by| {
-                let crops = TensorData::new(shifted(&values, size, by), shape);
-                of_both(self.classifier, Tensor::from_data(crops, &device))
-            })
-            .fold(centre, |sum, scores| sum + scores)
-            .div_scalar(10.0)
+        for by in [[-down, -right], [-down, right], [down, -right], [down, right]] {
+            let crops = TensorData::new(shifted(&values, size, by), shape);
+            sum = sum + of_both(self.classifier, Tensor::from_data(crops, &device))?;
+        }
+        Ok(sum.div_scalar(10.0))
     }
 }
 

@@ -13,6 +13,7 @@ use dyntta_nn::adapt::learn_affine;
 use dyntta_nn::{Classifier, ClassifierNet, Mode};
 
 use super::{Baseline, Predictor, Setup, logits, network};
+use crate::error::Error;
 use crate::optimizer::{Adam, Sgd};
 
 pub(super) const BASELINE: Baseline =
@@ -45,11 +46,11 @@ fn optimizer(preset: Preset) -> (ModuleOptimizer, f64) {
 }
 
 impl Predictor for Tent<'_> {
-    fn scores(&mut self, images: Tensor<4>) -> Tensor<2> {
+    fn scores(&mut self, images: Tensor<4>) -> Result<Tensor<2>, Error> {
         let logits = logits(self.classifier, &self.net, images.autodiff(), Mode::Adapt { prior: 0 });
         let gradients = GradientsParams::from_grads(entropy(logits.clone()).backward(), &self.net);
         self.net = self.optimizer.step(self.rate, self.net.clone(), gradients);
-        logits.without_autodiff()
+        Ok(logits.without_autodiff())
     }
 
     fn reset(&mut self) {

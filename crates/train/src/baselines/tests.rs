@@ -2,7 +2,7 @@ use burn::module::Module;
 use burn::tensor::{Device, TensorData};
 use dyntta_image::Stream;
 use dyntta_nn::weights::{self, Entry, StateDict, state_dict};
-use dyntta_nn::{Arch, Init, Normalisation};
+use dyntta_nn::{Arch, Init, Normalisation, Normalise};
 
 use super::tent::{Tent, entropy};
 use super::*;
@@ -61,7 +61,7 @@ fn start<'a>(name: &str, classifier: &'a Classifier, settings: Settings) -> Box<
 }
 
 fn scores(name: &str, classifier: &Classifier, images: Tensor<4>) -> Vec<f32> {
-    values(start(name, classifier, Settings::default()).scores(images))
+    values(start(name, classifier, Settings::default()).scores(images).unwrap())
 }
 
 fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
@@ -89,12 +89,12 @@ fn names_are_known_once_or_refused_with_the_list() {
 fn crops_and_mirror_images_are_invariant_where_they_must_be() {
     let classifier = small();
     let images = pictures(4, 0);
-    let alone = values(burn::tensor::activation::softmax(classifier.forward(images.clone()), 1));
+    let alone = values(burn::tensor::activation::softmax(classifier.forward(images.clone()).unwrap(), 1));
     let grey = Tensor::<4>::from_data(
         TensorData::new(vec![0.3f32; 3 * SIZE * SIZE], [1, 3, SIZE, SIZE]),
         &Device::flex(),
     );
-    let plain = values(burn::tensor::activation::softmax(classifier.forward(grey.clone()), 1));
+    let plain = values(burn::tensor::activation::softmax(classifier.forward(grey.clone()).unwrap(), 1));
     for name in ["flip", "ten-crop"] {
         let scores = |images| scores(name, &classifier, images);
         let ours = scores(images.clone());
@@ -110,10 +110,10 @@ fn bn_adapt_lies_between_the_statistics_of_training_and_of_the_batch() {
     let classifier = small();
     let images = pictures(6, 0);
     let with = |bn_prior| {
-        values(start("bn-adapt", &classifier, Settings { bn_prior, seed: 0 }).scores(images.clone()))
+        values(start("bn-adapt", &classifier, Settings { bn_prior, seed: 0 }).scores(images.clone()).unwrap())
     };
     let running = state_dict(network(&classifier));
-    assert_close(&with(usize::MAX), &values(classifier.forward(images.clone())), 1e-4);
+    assert_close(&with(usize::MAX), &values(classifier.forward(images.clone()).unwrap()), 1e-4);
     // The batch's statistics are those that training uses.
     let copy = network(&classifier).clone().train().valid();
     let trained = values(logits(&classifier, &copy, images.clone(), Mode::Train));
@@ -185,10 +185,10 @@ fn tent_lowers_the_entropy_and_changes_scales_and_shifts_alone() {
     for (preset, steps) in [(Preset::Cifar, 10), (Preset::Imagenet, 40)] {
         let mut tent = tent(&classifier, preset);
         let images = pictures(8, 0);
-        let first = entropy_of(tent.scores(images.clone()));
+        let first = entropy_of(tent.scores(images.clone()).unwrap());
         let mut last = first;
         for _ in 0..steps {
-            last = entropy_of(tent.scores(images.clone()));
+            last = entropy_of(tent.scores(images.clone()).unwrap());
         }
         assert!(last < first - 1e-4, "{preset}: {first} to {last}");
         let after = state_dict(&tent.net);
@@ -206,10 +206,12 @@ fn tent_predicts_before_its_step_and_forgets_on_reset() {
     let classifier = small();
     let (one, two) = (pictures(6, 0), pictures(6, 1));
     let mut fresh = tent(&classifier, Preset::Cifar);
-    let run = |tent: &mut Tent, images: &Tensor<4>| values(tent.scores(images.clone()));
+    let run = |tent: &mut Tent, images: &Tensor<4>| values(tent.scores(images.clone()).unwrap());
     let first = run(&mut fresh, &one);
     let adapted = run(&mut fresh, &one);
-    let nado = values(start("bn-adapt", &classifier, Settings { bn_prior: 0, seed: 0 }).scores(one.clone()));
+    let nado = values(
+        start("bn-adapt", &classifier, Settings { bn_prior: 0, seed: 0 }).scores(one.clone()).unwrap(),
+    );
     assert_close(&first, &nado, 1e-6);
     assert_ne!(first, adapted);
     let mut used = tent(&classifier, Preset::Cifar);
@@ -232,7 +234,7 @@ fn tent_steps_down_the_gradient_of_the_entropy() {
         let net = weights::load(network(&classifier).clone(), dict, "test".as_ref(), "test").unwrap();
         f64::from(entropy_of(logits(&classifier, &net, images.clone(), Mode::Adapt { prior: 0 })))
     };
-    tent.scores(images.clone());
+    tent.scores(images.clone()).unwrap();
     let after = state_dict(&tent.net);
     for key in ["bn1.weight", "layer2.0.bn1.bias", "layer3.0.bn2.weight", "layer3.0.bn2.bias"] {
         // Along the gradient of one parameter the entropy rises by the gradient's length.
@@ -264,7 +266,7 @@ fn every_family_with_batch_normalisation_adapts() {
         let before = state_dict(network(&classifier));
         let mut tent = tent(&classifier, Preset::Cifar);
         let images = pictures(3, 0).repeat_dim(2, 4).repeat_dim(3, 4);
-        let first = values(tent.scores(images));
+        let first = values(tent.scores(images).unwrap());
         assert!(first.iter().all(|v| v.is_finite()), "{name}");
         let (mut adapted, mut norms) = (0, 0);
         for (key, entry) in state_dict(&tent.net) {

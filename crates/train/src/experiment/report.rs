@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
-use dyntta_image::write_atomic;
+use dyntta_files::write_atomic;
 use serde_json::{Map, Value, json};
 
 use super::plot;
@@ -12,6 +12,11 @@ use super::{ALONE, DomainScores, ExperimentSettings, WITH_DYNTTA};
 use crate::error::Error;
 use crate::evaluate::Score;
 use crate::setting::Setting;
+
+/// The files of the result in an experiment's folder.
+pub(super) const JSON: &str = "results.json";
+pub(super) const TABLES: &str = "results.md";
+pub(super) const PICTURE: &str = "results.svg";
 
 /// What an experiment ended with.
 pub struct ExperimentReport {
@@ -154,9 +159,9 @@ pub(super) fn report(
     let mut files = Vec::new();
     let text = serde_json::to_string_pretty(&json).expect("plain data") + "\n";
     for (what, name, bytes) in [
-        ("results", "results.json", text.as_bytes()),
-        ("tables", "results.md", tables.as_bytes()),
-        ("picture", "results.svg", picture.as_bytes()),
+        ("results", JSON, text.as_bytes()),
+        ("tables", TABLES, tables.as_bytes()),
+        ("picture", PICTURE, picture.as_bytes()),
     ] {
         let path = folder.join(name);
         write_atomic(&path, bytes)?;

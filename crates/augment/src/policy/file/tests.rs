@@ -387,3 +387,30 @@ fn damaged_files_never_panic() {
     }
     assert!(read > 50 && not > 50, "{read} {not}");
 }
+
+#[test]
+fn foreign_text_is_shown_without_control_characters_and_cut() {
+    let name = format!("\\u001b[2J{}", "x".repeat(5000));
+    for text in [
+        format!("version = 1\n[[op]]\nname = \"{name}\"\nweight = 1.0\n"),
+        format!("version = 1\n[[op]]\n\"{name}\" = 1\nname = \"invert\"\nweight = 1.0\n"),
+        format!("version = 1\n[[op]]\n\"\x7f{name}\" = \u{1b}\n"),
+    ] {
+        let error = parse(&text).unwrap_err().to_string();
+        assert!(error.len() < 1000 && !error.contains(|c: char| c.is_control()), "{error:?}");
+    }
+}
+
+#[test]
+fn a_byte_order_mark_is_passed_over_and_a_device_refused() {
+    let dir = std::env::temp_dir().join(format!("dyntta-policy-mark-{}", std::process::id()));
+    std::fs::create_dir_all(&dir).unwrap();
+    let path = dir.join("policy.toml");
+    std::fs::write(&path, format!("\u{feff}{GOOD}")).unwrap();
+    assert_eq!(Policy::read(&path).unwrap(), parse(GOOD).unwrap());
+    std::fs::remove_dir_all(&dir).unwrap();
+    let error = Policy::read(Path::new("/dev/zero")).unwrap_err().to_string();
+    if cfg!(unix) {
+        assert_eq!(error, "/dev/zero: expected a file, found a device");
+    }
+}

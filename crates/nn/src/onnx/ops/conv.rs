@@ -75,7 +75,7 @@ impl Op for Conv {
         }
         let spatial: usize = result[2..].iter().product();
         context.room(&result)?;
-        context.made(&padded, shape.iter().product())?;
+        context.bordered(&padded, shape.iter().product())?;
         context.affordable(&[*n, *cout, *from, kernel.iter().product(), spatial])?;
         let y = match axes[..] {
             // Along the axis that is not there any stride will do, and one of both is what the kernels have.

@@ -49,7 +49,9 @@ pub struct Context<'a> {
 }
 
 /// Elements for each image that an operator may make of much fewer: no classifier's masks, grids and enlargements are larger.
-const MADE: usize = 1 << 26;
+const MADE: usize = 1 << 25;
+/// The same for borders.
+const BORDERED: usize = 1 << 22;
 /// Elements for each image that an operator may give at all: the attention of 4096 places in 16 heads.
 const GIVEN: usize = 1 << 28;
 
@@ -71,13 +73,22 @@ impl Context<'_> {
         if count <= from.saturating_mul(4) { Ok(count) } else { self.within(shape, MADE) }
     }
 
+    /// The same for `from` elements with a border around them.
+    ///
+    /// # Errors
+    /// If that is more than any classifier pads.
+    pub fn bordered(&self, shape: &[usize], from: usize) -> Result<usize, String> {
+        let count = self.within(shape, GIVEN)?;
+        if count <= from.saturating_mul(4) { Ok(count) } else { self.within(shape, BORDERED) }
+    }
+
     /// The shape that two shapes broadcast to.
     ///
     /// # Errors
     /// If they don't, or if it is too large.
     pub fn broadcast(&self, a: &[usize], b: &[usize]) -> Result<Vec<usize>, String> {
         let shape = value::broadcast(a, b)?;
-        self.room(&shape)?;
+        self.made(&shape, a.iter().product::<usize>().max(b.iter().product()))?;
         Ok(shape)
     }
 

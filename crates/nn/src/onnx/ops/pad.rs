@@ -90,7 +90,7 @@ impl Op for Pad {
                 return Err(too_much());
             }
             shape[axis] = border.size() as usize;
-            context.made(&shape, from)?;
+            context.bordered(&shape, from)?;
             x = match x {
                 Value::Float(x) => Value::Float(self.floats(x, axis, border, value, context)),
                 Value::Int(x) => Value::Int(self.integers(x, axis, border, value as i64)),

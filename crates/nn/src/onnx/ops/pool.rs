@@ -119,7 +119,8 @@ impl Op for Pool {
         result.extend(spans.iter().map(|s| s.count));
         let padded = spans.iter().zip(size).map(|(s, size)| size + s.axis.before + s.axis.after);
         context.room(&result)?;
-        context.room(&[&[*n, *c][..], &padded.collect::<Vec<_>>()].concat())?;
+        let padded = [&[*n, *c][..], &padded.collect::<Vec<_>>()].concat();
+        context.bordered(&padded, shape.iter().product())?;
         context.affordable(&[&result[..], &self.kernel].concat())?;
         let x = match self.kind {
             Kind::Norm(p) => to_power(x, p),
@@ -224,7 +225,7 @@ fn average(
     } else {
         // Tap by tap.
         let taps = axes[0].kernel * axes[1].kernel;
-        context.affordable(&[taps, n, c, h, w, 16])?;
+        context.affordable(&[taps, n, c, h, w])?;
         let part = |x: Float, i: usize, tap: usize| {
             let start = tap * axes[i].dilation;
             x.slice(i + 2, start, start + (spans[i].count - 1) * axes[i].stride + 1, axes[i].stride)

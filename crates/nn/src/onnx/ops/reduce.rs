@@ -131,11 +131,11 @@ impl Reduce {
     fn integers(&self, x: &Ints, axes: &[usize], shape: Vec<usize>) -> Result<Vec<Value>, String> {
         let reduced: usize = axes.iter().map(|&a| x.shape[a]).product();
         let start = match self.how {
-            How::Sum | How::Mean | How::SumSquare | How::L1 => 0,
             How::Product => 1,
             How::Max => i128::MIN,
             How::Min => i128::MAX,
-            _ => return Err("integers, where floats are supported".into()),
+            How::LogSum | How::LogSumExp => return Err("integers, where floats are supported".into()),
+            _ => 0,
         };
         if reduced == 0 && !matches!(self.how, How::Sum | How::Product) {
             return Err("a tensor without elements".into());
@@ -154,13 +154,17 @@ impl Reduce {
                 How::Product => x.kind.wrap(total.wrapping_mul(v)).into(),
                 How::Max => v.max(*total),
                 How::Min => v.min(*total),
-                How::SumSquare => total.wrapping_add(v.wrapping_mul(v)),
+                How::SumSquare | How::L2 => total.wrapping_add(v.wrapping_mul(v)),
                 How::L1 => total.wrapping_add(v.abs()),
                 _ => total.wrapping_add(v),
             };
         }
-        let divisor = if self.how == How::Mean { reduced as i128 } else { 1 };
-        ints(Ints::wrapped(x.kind, shape, totals.into_iter().map(|t| t / divisor)))
+        let whole = |total: i128| match self.how {
+            How::Mean => total / reduced as i128,
+            How::L2 => (total as f64).sqrt() as i128,
+            _ => total,
+        };
+        ints(Ints::wrapped(x.kind, shape, totals.into_iter().map(whole)))
     }
 }
 

@@ -126,14 +126,22 @@ impl Op for Resize {
         if given != axes.len() {
             return Err(format!("{given} scales or sizes for {} axes", axes.len()));
         }
+        if (1..axes.len()).any(|i| axes[..i].contains(&axes[i])) {
+            return Err(format!("an axis twice among {axes:?}"));
+        }
         let from = shape.iter().product();
+        let sized = |i: usize| match scales.get(i) {
+            Some(&scale) => ((shape[axes[i]] as f32 * scale) as usize, scale),
+            None => (sizes[i], sizes[i] as f32 / shape[axes[i]] as f32),
+        };
+        // What keeps its size stays as it is, whatever the scales are.
+        if (0..axes.len()).all(|i| sized(i).0 == shape[axes[i]]) {
+            return float(x);
+        }
         let mut x = x;
         for (i, &axis) in axes.iter().enumerate() {
-            let input = x.shape()[axis];
-            let (output, scale) = match scales.get(i) {
-                Some(&scale) => ((input as f32 * scale) as usize, scale),
-                None => (sizes[i], sizes[i] as f32 / input as f32),
-            };
+            let input = shape[axis];
+            let (output, scale) = sized(i);
             if output == 0 || input == 0 || !scale.is_finite() {
                 return Err(format!("{input} pixels to {output}, scaled by {scale}"));
             }
@@ -165,8 +173,11 @@ impl Resize {
         if let Mode::Nearest(rounding) = self.mode {
             let index = |o| {
                 let p: f32 = position(o);
+                // So close to the middle it is a tie.
+                let tie = (p - p.floor() - 0.5).abs() < 1e-6;
                 let i = match rounding {
-                    Rounding::PreferFloor if p == p.trunc() + 0.5 => p.floor(),
+                    Rounding::PreferFloor if tie => p.floor(),
+                    Rounding::PreferCeil if tie => p.ceil(),
                     Rounding::PreferFloor | Rounding::PreferCeil => p.round(),
                     Rounding::Floor => p.floor(),
                     Rounding::Simple if scale < 1.0 => p.ceil(),

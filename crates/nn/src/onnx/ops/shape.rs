@@ -33,17 +33,19 @@ impl Op for Identity {
     }
 }
 
-/// Outside training nothing is dropped; the mask, where it is asked for, says so.
+/// Outside training nothing is dropped. The mask, where it is asked for, says so from operator set 12 on; before, ONNX Runtime
+/// leaves it at zeros.
 #[derive(Debug)]
 struct Dropout {
+    mask: bool,
     /// Up to operator set 9 it is of the input's type.
-    float_mask: bool,
+    float: bool,
 }
 
 fn dropout(node: &Node) -> Result<Box<dyn Op>, String> {
     match node.attributes.int("dyntta.training") {
         Some(1) => Err("training_mode: export the model in evaluation mode".into()),
-        _ => boxed(Dropout { float_mask: node.opset < 10 }),
+        _ => boxed(Dropout { mask: node.opset > 11, float: node.opset < 10 }),
     }
 }
 
@@ -51,9 +53,9 @@ impl Op for Dropout {
     fn run(&self, mut inputs: Inputs, context: &Context<'_>) -> Result<Vec<Value>, String> {
         let x = inputs.value(0)?;
         let shape = x.shape();
-        let ones = Ints::truth(shape.clone(), std::iter::repeat_n(true, shape.iter().product()));
-        let mask = Value::Int(ones);
-        Ok(vec![x, if self.float_mask { Value::Float(mask.into_float(context.device)?) } else { mask }])
+        let count = shape.iter().product();
+        let mask = Value::Int(Ints::truth(shape, std::iter::repeat_n(self.mask, count)));
+        Ok(vec![x, if self.float { Value::Float(mask.into_float(context.device)?) } else { mask }])
     }
 }
 
