@@ -405,7 +405,6 @@ pub fn train_enhancer(
     let normalisation = normalisation(&resolved.preprocessing);
     let classifier =
         Classifier::load_with(&resolved.classifier, resolved.arch, normalisation, &resolved.options, &plain)?;
-    classifier.notes().iter().for_each(|note| progress.message(note));
     let size = resolved.geometry.fit.size;
     classifier.check_size(size.height, size.width)?;
     progress.message(&format!(
