@@ -76,8 +76,10 @@ fn what_is_no_weight_file_is_named() {
         ),
     ] {
         std::fs::write(place.path(name), bytes).unwrap();
-        for args in [&["classifier", "info"][..], &["eval", "--clean", &place.at("data"), "--classifier"]] {
-            let output = dyntta(&[args, &[&place.at(name)]].concat());
+        let (file, data) = (place.at(name), place.at("data"));
+        let info = dyntta(&["classifier", "info", &file]);
+        let eval = dyntta(&["eval", "--clean", &data, "--classifier", &file]);
+        for output in [info, eval] {
             let message = text(&output.stderr);
             assert!(output.status.code() == Some(1) && message.contains(word), "{name}: {message}");
         }
