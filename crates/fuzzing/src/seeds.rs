@@ -11,7 +11,7 @@ pub(crate) mod text;
 pub(crate) mod tokens;
 pub(crate) mod weights;
 
-pub use data::labelled_images;
+pub use data::{cifar_binary, cifar_meta, cifar_pickle, idx_files, labelled_images};
 pub use image::tiny_png;
 pub use onnx::classifier as classifier_onnx;
 pub use weights::pth;

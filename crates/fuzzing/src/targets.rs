@@ -1,10 +1,11 @@
 //! The readers of foreign files, each as a function of bytes.
 
 mod data;
-mod image;
 #[cfg(feature = "networks")]
-mod model;
+mod graph;
+mod image;
 mod text;
+mod weights;
 
 use crate::{Form, Scratch, seeds};
 
@@ -87,32 +88,37 @@ pub static TARGETS: &[Target] = &[
         beside: nothing,
         run: image::decode,
     },
-    #[cfg(feature = "networks")]
     Target {
         name: "safetensors",
         form: Form::Safetensors,
         seeds: seeds::weights::safetensors,
         dictionary: seeds::tokens::SAFETENSORS,
         beside: nothing,
-        run: model::safetensors,
+        run: weights::file,
     },
-    #[cfg(feature = "networks")]
     Target {
         name: "pickle",
         form: Form::Zip,
         seeds: seeds::weights::pickles,
         dictionary: seeds::tokens::PICKLE,
         beside: nothing,
-        run: model::pickle,
+        run: weights::file,
     },
-    #[cfg(feature = "networks")]
     Target {
         name: "legacy",
         form: Form::Pickle,
         seeds: seeds::weights::legacy,
         dictionary: seeds::tokens::PICKLE,
         beside: nothing,
-        run: model::pickle,
+        run: weights::file,
+    },
+    Target {
+        name: "index",
+        form: Form::Text,
+        seeds: seeds::weights::indices,
+        dictionary: seeds::tokens::INDEX,
+        beside: seeds::weights::shards,
+        run: weights::index,
     },
     #[cfg(feature = "networks")]
     Target {
@@ -121,7 +127,7 @@ pub static TARGETS: &[Target] = &[
         seeds: seeds::onnx::all,
         dictionary: seeds::tokens::ONNX,
         beside: seeds::onnx::beside,
-        run: model::onnx,
+        run: graph::onnx,
     },
     Target {
         name: "tar",
@@ -188,13 +194,12 @@ pub static TARGETS: &[Target] = &[
         beside: nothing,
         run: text::policy,
     },
-    #[cfg(feature = "networks")]
     Target {
         name: "config",
         form: Form::Text,
         seeds: seeds::text::configs,
         dictionary: seeds::tokens::CONFIG,
-        beside: seeds::weights::enhancer,
+        beside: nothing,
         run: text::config,
     },
     Target {

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Result, bail};
-use dyntta_fuzzing::{classifier_onnx, labelled_images};
+use dyntta_fuzzing::{cifar_binary, cifar_meta, cifar_pickle, classifier_onnx, idx_files, labelled_images};
 
 /// A command line and its files.
 pub struct Scene {
@@ -30,6 +30,7 @@ const fn info(
     Scene { name, target, mutated, files: &[], args }
 }
 
+const CHECK: &[&str] = &["data", "check", "d"];
 const EVAL: &[&str] = &[
     "eval",
     "--classifier",
@@ -45,7 +46,7 @@ const EVAL: &[&str] = &[
 ];
 const ENHANCE: &[&str] = &["enhance", "set/auk", "--enhancer", "run", "--out", "out"];
 
-pub const SCENES: [Scene; 26] = [
+pub const SCENES: [Scene; 27] = [
     info("info of a graph", "onnx", "m.onnx", &["classifier", "info", "m.onnx"]),
     info("info of a pickle", "pickle", "w.pth", &["classifier", "info", "w.pth"]),
     info("info of a legacy file", "legacy", "w.pt", &["classifier", "info", "w.pt", "--json"]),
@@ -59,10 +60,14 @@ pub const SCENES: [Scene; 26] = [
     },
     info("check of a tar", "tar", "set.tar", &["data", "check", "set.tar"]),
     info("check of a zip", "zip", "set.zip", &["data", "check", "set.zip"]),
-    info("check of an idx folder", "idx", "d/train-images-idx3-ubyte", &["data", "check", "d"]),
-    info("check of idx labels", "idx", "d/t10k-labels-idx1-ubyte.gz", &["data", "check", "d", "--json"]),
-    info("check of a CIFAR batch", "cifar", "d/test_batch.bin", &["data", "check", "d"]),
-    info("check of a CIFAR pickle", "cifar", "d/test_batch", &["data", "check", "d"]),
+    Scene {
+        files: &[("idx", "d")],
+        ..info("check of idx images", "idx", "d/train-images-idx3-ubyte", CHECK)
+    },
+    Scene { files: &[("idx", "d")], ..info("check of idx labels", "idx", "d/t10k-labels-idx1-ubyte", CHECK) },
+    Scene { files: &[("binary", "d")], ..info("check of a CIFAR batch", "cifar", "d/test_batch.bin", CHECK) },
+    Scene { files: &[("python", "d")], ..info("check of a CIFAR pickle", "cifar", "d/data_batch_2", CHECK) },
+    Scene { files: &[("python", "d")], ..info("check of CIFAR's names", "cifar", "d/batches.meta", CHECK) },
     Scene {
         files: &[SET],
         ..info("check of a CSV", "csv", "set/auk/list.csv", &["data", "check", "set/auk/list.csv"])
@@ -132,7 +137,7 @@ pub const SCENES: [Scene; 26] = [
         )
     },
     Scene {
-        files: &[SET, GRAPH],
+        files: &[SET, GRAPH, ("settings.toml", "c.toml")],
         ..info(
             "train with settings",
             "config",
@@ -164,14 +169,44 @@ pub const SCENES: [Scene; 26] = [
     },
 ];
 
+const SETTINGS: &str = "setting = \"clean\"
+range = \"0..1\"
+mean = [0.5, 0.5, 0.5]
+std = [0.25, 0.25, 0.25]
+optimizer = \"adam\"
+lr = 1e-3
+schedule = \"cosine\"
+weight-decay = 0.0
+momentum = 0.9
+clip = 1.0
+seed = 7
+on-error = \"fail\"
+";
+
 /// Makes what the scenes start from, by the command itself where it writes such files.
 pub fn prepare(dyntta: &Path, ready: &Path) -> Result<()> {
-    for (name, bytes) in labelled_images() {
-        let path = ready.join("set").join(name);
+    let write = |name: &str, bytes: &[u8]| -> Result<()> {
+        let path = ready.join(name);
         std::fs::create_dir_all(path.parent().unwrap_or(ready))?;
-        std::fs::write(path, bytes)?;
+        Ok(std::fs::write(path, bytes)?)
+    };
+    for (name, bytes) in labelled_images() {
+        write(&format!("set/{name}"), &bytes)?;
     }
-    std::fs::write(ready.join("net.onnx"), classifier_onnx(32, 2))?;
+    write("net.onnx", &classifier_onnx(32, 2))?;
+    for part in ["train", "t10k"] {
+        let [labels, images] = idx_files();
+        write(&format!("idx/{part}-labels-idx1-ubyte"), &labels)?;
+        write(&format!("idx/{part}-images-idx3-ubyte"), &images)?;
+    }
+    for batch in
+        ["data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5", "test_batch"]
+    {
+        write(&format!("binary/{batch}.bin"), &cifar_binary())?;
+        write(&format!("python/{batch}"), &cifar_pickle())?;
+    }
+    write("python/batches.meta", &cifar_meta())?;
+    write("settings.toml", SETTINGS.as_bytes())?;
     let call = |args: &[&str]| -> Result<()> {
         let output = Command::new(dyntta).args(args).current_dir(ready).output()?;
         if !output.status.success() {

@@ -133,8 +133,8 @@ fn idx(dimensions: &[u32], data: &[u8]) -> Vec<u8> {
     out
 }
 
-/// Labels and images that belong together.
-pub(crate) fn idx_files() -> [Vec<u8>; 2] {
+/// Labels and images of an idx folder that belong together.
+pub fn idx_files() -> [Vec<u8>; 2] {
     [idx(&[2], &[0, 9]), idx(&[2, 3, 3], &[7; 18])]
 }
 
@@ -143,16 +143,36 @@ pub(crate) fn idxs() -> Vec<Vec<u8>> {
     vec![form::gzip(&labels), form::gzip(&images), labels, images]
 }
 
-/// Batches of CIFAR-10, binary and as Python's pickle of a dict.
-pub(crate) fn cifars() -> Vec<Vec<u8>> {
-    let image = |label: u8| -> Vec<u8> {
-        std::iter::once(label).chain((0..3072).map(|i| (i * usize::from(label + 1) % 256) as u8)).collect()
-    };
+fn cifar_image(label: u8) -> Vec<u8> {
+    std::iter::once(label).chain((0..3072).map(|i| (i * usize::from(label + 1) % 256) as u8)).collect()
+}
+
+/// A batch of CIFAR-10's binary files: two images.
+pub fn cifar_binary() -> Vec<u8> {
+    [cifar_image(3), cifar_image(7)].concat()
+}
+
+/// The same for Python.
+pub fn cifar_pickle() -> Vec<u8> {
     let mut pickle = b"\x80\x02}q\0(U\x0bbatch_labelU\x05testsU\x06labels](K\x03K\x07eU\x04datacnumpy.core.multiarray\n\
         _reconstruct\ncnumpy\nndarray\nK\0\x85U\x01b\x87R(K\x01K\x02M\0\x0c\x86cnumpy\ndtype\nU\x02u1K\0K\x01\x87R(K\x03U\x01|NNN\
         J\xff\xff\xff\xffJ\xff\xff\xff\xffK\0tb\x89T\0\x18\0\0"
         .to_vec();
-    pickle.extend([image(1), image(2)].iter().flat_map(|image| image[1..].to_vec()));
+    pickle.extend([1, 2].iter().flat_map(|label| cifar_image(*label)[1..].to_vec()));
     pickle.extend(b"tbu.");
-    vec![[image(3), image(7)].concat(), pickle]
+    pickle
+}
+
+/// The names of its classes, for Python.
+pub fn cifar_meta() -> Vec<u8> {
+    let mut pickle = b"\x80\x02}(U\x0blabel_names](".to_vec();
+    for digit in b'0'..=b'9' {
+        pickle.extend([b'U', 2, b'c', digit]);
+    }
+    pickle.extend(b"eu.");
+    pickle
+}
+
+pub(crate) fn cifars() -> Vec<Vec<u8>> {
+    vec![cifar_binary(), cifar_pickle(), cifar_meta()]
 }

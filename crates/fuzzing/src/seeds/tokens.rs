@@ -132,6 +132,24 @@ pub(crate) const SAFETENSORS: Tokens = &[
     b"down2.maxpool_conv.1.conv1.weight",
 ];
 
+pub(crate) const INDEX: Tokens = &[
+    b"weight_map",
+    b"metadata",
+    b"total_size",
+    b"a.safetensors",
+    b"b.safetensors",
+    b"a.weight",
+    b"b.weight",
+    b"..",
+    b"/dev/zero",
+    b"model.safetensors.index.json",
+    b"null",
+    b"[]",
+    b"{}",
+    b"\\u001b[2J",
+    b"\\u0000",
+];
+
 pub(crate) const PICKLE: Tokens = &[
     b"\x80\x02",
     b"\x80\x05",

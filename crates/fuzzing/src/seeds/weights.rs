@@ -165,10 +165,27 @@ pub(crate) fn safetensors() -> Vec<Vec<u8>> {
     ]
 }
 
-/// Weights that stand beside a config which is changed.
-pub(crate) fn enhancer() -> Vec<(&'static str, Vec<u8>)> {
-    vec![(
-        "run/enhancer.safetensors",
-        file(r#"{"stem.bias":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}"#, 8),
-    )]
+/// Weights of a name and a shape that no network has.
+pub(crate) fn bare() -> Vec<u8> {
+    file(r#"{"stem.bias":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}"#, 8)
+}
+
+/// The files that an index may name.
+pub(crate) fn shards() -> Vec<(&'static str, Vec<u8>)> {
+    vec![
+        ("a.safetensors", file(r#"{"a.weight":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}"#, 8)),
+        ("b.safetensors", file(r#"{"b.weight":{"dtype":"F16","shape":[2, 2],"data_offsets":[0,8]}}"#, 8)),
+    ]
+}
+
+pub(crate) fn indices() -> Vec<Vec<u8>> {
+    [
+        r#"{"metadata": {"total_size": 16},
+"weight_map": {
+"a.weight": "a.safetensors",
+"b.weight": "b.safetensors"}}"#,
+        r#"{"weight_map": {"a.weight": "../../etc/passwd", "b.weight": "/dev/zero"}}"#,
+    ]
+    .map(|text| text.as_bytes().to_vec())
+    .into()
 }

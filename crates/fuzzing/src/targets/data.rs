@@ -69,7 +69,7 @@ pub fn npy(bytes: &[u8], scratch: &Scratch) -> Result<(), String> {
 
 /// An idx file as the labels and as the images of a set.
 pub fn idx(bytes: &[u8], scratch: &Scratch) -> Result<(), String> {
-    let [labels, images] = crate::seeds::data::idx_files();
+    let [labels, images] = crate::idx_files();
     let folder = scratch.path("idx");
     scratch.input("idx/t10k-labels-idx1-ubyte", bytes);
     scratch.input("idx/t10k-images-idx3-ubyte", &images);
@@ -79,9 +79,13 @@ pub fn idx(bytes: &[u8], scratch: &Scratch) -> Result<(), String> {
     all([as_labels, set(&folder, Split::Test)])
 }
 
-/// A batch of CIFAR-10, binary and as Python's pickle.
+/// A file of CIFAR-10: a binary batch, a batch for Python, the names of its classes.
 pub fn cifar(bytes: &[u8], scratch: &Scratch) -> Result<(), String> {
     scratch.input("binary/test_batch.bin", bytes);
+    scratch.input("python/batches.meta", &crate::cifar_meta());
     scratch.input("python/test_batch", bytes);
-    all([set(&scratch.path("binary"), Split::Test), set(&scratch.path("python"), Split::Test)])
+    let batches = [set(&scratch.path("binary"), Split::Test), set(&scratch.path("python"), Split::Test)];
+    scratch.input("python/batches.meta", bytes);
+    scratch.input("python/test_batch", &crate::cifar_pickle());
+    all(batches).and(set(&scratch.path("python"), Split::Test))
 }

@@ -4,11 +4,10 @@ use std::path::Path;
 use dyntta_augment::{Policy, PolicyAugment, PolicyOptions};
 use dyntta_data::Preprocessing;
 use dyntta_data::preprocessing::Given;
+use dyntta_files::Limits;
 use dyntta_image::{Rgb8, Stream};
-#[cfg(feature = "networks")]
-use dyntta_nn::checkpoint;
-#[cfg(feature = "networks")]
-use dyntta_train::{ClassifierSettings, TrainSettings};
+use dyntta_model::EnhancerConfig;
+use dyntta_runtime::Enhancer;
 
 use crate::Scratch;
 
@@ -31,26 +30,36 @@ pub fn policy(bytes: &[u8], _: &Scratch) -> Result<(), String> {
     Ok(())
 }
 
-#[cfg(feature = "networks")]
 /// An enhancer's config, and settings as TOML and as a run keeps them.
 pub fn config(bytes: &[u8], scratch: &Scratch) -> Result<(), String> {
-    let json = scratch.input("run/enhancer.json", bytes);
+    let text = std::str::from_utf8(bytes).map_err(message)?;
+    let path = Path::new("enhancer.json");
+    let config = EnhancerConfig::parse(text, path).map_err(message).and_then(|config| {
+        let again = EnhancerConfig::parse(&config.text(), path).expect("what is written is read");
+        assert!(again == config, "a config is read as it was written");
+        let _ = config.bank(path).map_err(message)?;
+        // The weights beside it are of another network, which is to be said.
+        let weights = crate::seeds::weights::bare();
+        Enhancer::from_bytes(weights, Some(text), path, &Limits::DEFAULT).map(drop).map_err(message)
+    });
+    all([config, settings(bytes, scratch)])
+}
+
+#[cfg(feature = "networks")]
+fn settings(bytes: &[u8], scratch: &Scratch) -> Result<(), String> {
+    use dyntta_train::{ClassifierSettings, TrainSettings};
     let toml = scratch.input("settings.toml", bytes);
     scratch.input("run/settings.json", bytes);
-    let run = scratch.path("run");
-    let config = checkpoint::EnhancerConfig::read(&json, &dyntta_files::Limits::DEFAULT)
-        .map_err(message)
-        .and_then(|config| {
-            let _ = config.bank(&json).map_err(message)?;
-            // The weights beside it are of another network, which is to be said.
-            dyntta_runtime::Enhancer::load(&run).map(drop).map_err(message)
-        });
     all([
-        config,
         TrainSettings::read_toml(&toml).map(drop).map_err(message),
         ClassifierSettings::read_toml(&toml).map(drop).map_err(message),
-        TrainSettings::read_run(&run).map(drop).map_err(message),
+        TrainSettings::read_run(&scratch.path("run")).map(drop).map_err(message),
     ])
+}
+
+#[cfg(not(feature = "networks"))]
+fn settings(_: &[u8], _: &Scratch) -> Result<(), String> {
+    Ok(())
 }
 
 /// A preprocessing beside weights, and in a model's metadata.
