@@ -14,7 +14,7 @@ use crate::store::{Bytes, Encoding, Place, Store};
 use crate::{Dataset, Error, Sample};
 
 /// What may stand between fields, and its name.
-const DELIMITERS: [(u8, &str); 3] = [(b',', "commas"), (b'\t', "tabs"), (b';', "semicolons")];
+const DELIMITERS: [(u8, &str); 3] = [(b',', "commas (CSV)"), (b'\t', "tabs (TSV)"), (b';', "semicolons")];
 
 /// The most rows.
 const MOST: usize = 10_000_000;
@@ -384,7 +384,7 @@ mod tests {
         assert!(fail("img/a.png,owl\n").contains("found \"img/a.png,owl\""));
         assert_eq!(
             fail("path,label\n"),
-            "T/set.csv: expected a row for every image, found a header alone, separated by commas"
+            "T/set.csv: expected a row for every image, found a header alone, separated by commas (CSV)"
         );
         assert_eq!(
             fail("path,label\nimg/a.png\n"),
