@@ -227,8 +227,12 @@ impl<'a> Pickle<'a> {
         let code = self.number(1)? as u8;
         match code {
             b'.' => return Ok(false),
-            0x80 => drop(self.take(1)?),
-            0x95 => drop(self.take(8)?),
+            0x80 => {
+                self.take(1)?;
+            }
+            0x95 => {
+                self.take(8)?;
+            }
             b'(' => self.push(Value::Mark)?,
             b'0' => drop(self.pop()?),
             b'1' => drop(self.marked()?),

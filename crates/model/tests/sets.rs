@@ -26,7 +26,7 @@ fn other(key: &str, shape: &[usize]) -> StateDict {
 fn with<T>(parts: &[StateDict], then: impl FnOnce(&WeightFile) -> T) -> T {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("w.safetensors");
-    let all: StateDict = parts.iter().cloned().flatten().collect();
+    let all: StateDict = parts.iter().flatten().map(|(key, entry)| (key.clone(), entry.clone())).collect();
     write(&path, &all, HashMap::new()).unwrap();
     then(&WeightFile::open(&path, &Limits::DEFAULT).unwrap())
 }

@@ -281,7 +281,7 @@ impl Classifier {
         let init = Init::blank("classifier", &device.clone().without_autodiff());
         let net = weights::load(ClassifierNet::new(&init, arch, classes), dict, path, &arch.to_string())?;
         let net = match net {
-            ClassifierNet::Zoo(net) => ClassifierNet::Zoo(net.as_of(naming)),
+            ClassifierNet::Zoo(net) => ClassifierNet::Zoo(net.with_naming(naming)),
             net => net,
         };
         check_finite(dict, path)?;

@@ -58,7 +58,6 @@ fn check(theirs: &str, ours: &str) {
         let norm = |v: &mut dyn Iterator<Item = f32>| v.map(|v| v * v).sum::<f32>().sqrt();
         let off =
             norm(&mut found.iter().zip(&expected).map(|(a, b)| a - b)) / norm(&mut expected.iter().copied());
-        println!("{theirs} at {size}: off by {off:.1e}");
         assert!(off <= 1e-4, "{theirs} at {size}: off by {off} of their norm: {found:?}, {expected:?}");
     }
 }

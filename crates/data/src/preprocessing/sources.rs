@@ -220,8 +220,8 @@ mod tests {
     fn means_of_another_range_are_refused_wherever_they_come_from() {
         let folder = Folder::new();
         let weights = folder.0.join("net.pth");
-        let bytes = Some([123.675, 116.28, 103.53]);
-        let flags = Given { mean: bytes, std: Some([58.395, 57.12, 57.375]), ..Given::default() };
+        let bytes = [123.675, 116.28, 103.53];
+        let flags = Given { mean: Some(bytes), std: Some([58.395, 57.12, 57.375]), ..Given::default() };
         let error = Sources { flags: flags.clone(), ..sources(&weights) }.resolve().unwrap_err().to_string();
         assert_eq!(
             error,
@@ -229,7 +229,7 @@ mod tests {
              (those of the `range` 0..255?)"
         );
         let right = Given { range: Some(ValueRange::Byte), ..flags };
-        assert_eq!(Sources { flags: right, ..sources(&weights) }.resolve().unwrap().0.mean, bytes.unwrap());
+        assert_eq!(Sources { flags: right, ..sources(&weights) }.resolve().unwrap().0.mean, bytes);
         for text in [
             r#"{"mean": [124, 116, 104]}"#,
             r#"{"std": [58, 57, 57]}"#,

@@ -86,7 +86,7 @@ fn decode(mut data: &[u8], depth: usize) -> Option<Vec<Field>> {
                 let (content, rest) = data.split_at_checked(length)?;
                 data = rest;
                 let text = content.iter().all(|b| b.is_ascii_graphic() || *b == b' ');
-                match (text || depth == 0).then_some(None).unwrap_or_else(|| decode(content, depth - 1)) {
+                match if text || depth == 0 { None } else { decode(content, depth - 1) } {
                     Some(fields) => Field::Message(number, fields),
                     None => Field::Bytes(number, content.to_vec()),
                 }

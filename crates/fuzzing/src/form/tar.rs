@@ -19,7 +19,7 @@ fn headers(data: &[u8]) -> Vec<usize> {
 }
 
 /// Sets all checksums right.
-pub(crate) fn mend(data: &mut Vec<u8>) {
+pub(crate) fn mend(data: &mut [u8]) {
     for at in headers(data) {
         sum(&mut data[at..at + BLOCK]);
     }

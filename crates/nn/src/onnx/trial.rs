@@ -78,6 +78,7 @@ impl Inner {
     }
 
     /// One batch of `n` by itself, another, and both together; gives the scores of each by itself.
+    #[allow(clippy::result_large_err, reason = "one a file")]
     fn attempt(&mut self, n: usize, size: [usize; 2], budget: &mut Budget) -> Result<Vec<f32>, Wrong> {
         let [h, w] = size;
         let wrong = |error: Error, after: usize| Wrong { error, after, size };

@@ -143,7 +143,7 @@ pub(crate) fn fitting(shapes: &Shapes) -> impl Iterator<Item = &'static Model> {
 
 impl ZooNet {
     /// The same network, doing what the implementation does whose keys its weights had.
-    pub(crate) fn as_of(self, naming: Naming) -> Self {
+    pub(crate) fn with_naming(self, naming: Naming) -> Self {
         match (self, naming) {
             (Self::Vgg(net), Naming::TimmVgg) => Self::Vgg(net.sliding()),
             (net, _) => net,

@@ -245,7 +245,7 @@ impl Op for CumulativeSum {
                 let inner: usize = shape[axis + 1..].iter().product();
                 let mut data = x.data.clone();
                 for i in 0..data.len() {
-                    let first = i / inner.max(1) % extent == 0;
+                    let first = (i / inner.max(1)).is_multiple_of(extent);
                     let before = if first { 0 } else { data[i - inner] };
                     let own = if !self.exclusive {
                         x.data[i]
