@@ -60,7 +60,7 @@ pub fn run(args: Args, claims: Claims, stop: &Stop) -> Result<()> {
 }
 
 fn info(args: &InfoArgs) -> Result<()> {
-    let path = &args.classifier;
+    let path = &dyntta_nn::classifier_file(&args.classifier)?;
     let arch = args.arch.as_deref().map(str::parse::<Arch>).transpose()?;
     let resolve = |arch: Arch, metadata: BTreeMap<String, String>| {
         let preset = if matches!(arch, Arch::CifarResNet(_)) { Preset::Cifar } else { Preset::Imagenet };
@@ -95,6 +95,7 @@ fn info(args: &InfoArgs) -> Result<()> {
             "arch": arch.to_string(),
             "classes": classes,
             "parameters": parameters,
+            "notes": classifier.notes(),
             "preprocessing": input,
             "preprocessing_from": from,
             "fits": size.as_ref().map_or_else(|e| json!(e.to_string()), |()| Value::Bool(true)),
@@ -108,8 +109,9 @@ fn info(args: &InfoArgs) -> Result<()> {
     if let Some(parameters) = parameters {
         say!("  {parameters} numbers");
     }
-    if let Some(info) = graph {
-        print_graph(info);
+    match graph {
+        Some(info) => print_graph(info),
+        None => classifier.notes().iter().for_each(|note| say!("  {}", line(note))),
     }
     say!("  preprocessing {}; from {}", line(&input.describe()), line(&from));
     if let Err(error) = size {

@@ -96,6 +96,8 @@ pub struct Args {
 }
 
 pub fn run(args: Args, mut claims: Claims, stop: &Stop) -> Result<()> {
+    // Of a folder the weights in it, beside which its preprocessing stands.
+    let args = Args { classifier: dyntta_nn::classifier_file(&args.classifier)?, ..args };
     if args.clean.is_none() && args.corrupted.is_none() {
         bail!("nothing to evaluate on: give --clean D, --clean D --suite S, or --corrupted D");
     }

@@ -176,11 +176,11 @@ fn one_signal_ends_whatever_is_under_way() {
     for class in ["cat", "dog"] {
         fs::create_dir_all(place.path("large").join(class)).unwrap();
         for i in 0..150 {
-            let to = place.path("large").join(class).join(format!("{i}.png"));
+            let to = place.path("large").join(class).join(format!("{i}.jpg"));
             if i == 0 && class == "cat" {
                 write(to, &noise).unwrap();
             } else {
-                fs::hard_link(place.path("large/cat/0.png"), to).unwrap();
+                fs::hard_link(place.path("large/cat/0.jpg"), to).unwrap();
             }
         }
     }
@@ -258,6 +258,11 @@ fn terminal() -> (OwnedFd, OwnedFd) {
         )
     };
     assert_eq!(done, 0);
+    for end in [ours, theirs] {
+        // A child that held our end too would not lose its terminal.
+        // SAFETY: it only marks an open file.
+        assert_eq!(unsafe { libc::fcntl(end, libc::F_SETFD, libc::FD_CLOEXEC) }, 0);
+    }
     // SAFETY: both were just opened and belong to nobody else.
     unsafe { (OwnedFd::from_raw_fd(ours), OwnedFd::from_raw_fd(theirs)) }
 }

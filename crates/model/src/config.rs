@@ -147,16 +147,27 @@ impl EnhancerConfig {
             return Err(Error::format(path, format!("`format` {FORMAT}"), format!("`format` {format}")));
         }
         let config: Self = serde_json::from_str(text).map_err(parse)?;
-        for side in config.view() {
-            check_view(side).map_err(|_| {
-                let expected = format!("`control_size` (or else `image_size`) from 1 to {MAX_VIEW}");
-                Error::format(path, expected, side.to_string())
-            })?;
-        }
-        if config.image_size.contains(&0) {
-            return Err(Error::format(path, "`image_size` from 1 up", format!("{:?}", config.image_size)));
-        }
+        config.check(path)?;
         Ok(config)
+    }
+
+    /// Whether all sizes are ones that a network takes; `path` stands for the config in messages.
+    ///
+    /// # Errors
+    /// What is out of bounds.
+    pub fn check(&self, path: &Path) -> Result<(), Error> {
+        for side in self.view() {
+            // A URIE has no control network: its images may be larger than a view.
+            let unbounded = self.method == Method::Urie && self.control_size.is_none() && side > 0;
+            if !unbounded && check_view(side).is_err() {
+                let expected = format!("`control_size` (or else `image_size`) from 1 to {MAX_VIEW}");
+                return Err(Error::format(path, expected, side.to_string()));
+            }
+        }
+        if self.image_size.contains(&0) {
+            return Err(Error::format(path, "`image_size` from 1 up", format!("{:?}", self.image_size)));
+        }
+        Ok(())
     }
 
     /// Its text, for a file.

@@ -19,8 +19,10 @@ use crate::weights;
 /// A fresh enhancer of the kind that a config describes; `context` stands for the config in messages.
 ///
 /// # Errors
-/// If an op of the bank is unknown or the list is not a bank.
+/// If an op of the bank is unknown or the list is not a bank, or a size is out of bounds.
 pub fn build(config: &EnhancerConfig, context: &Path, seed: u64, device: &Device) -> Result<Enhancer, Error> {
+    // What couldn't be read again isn't trained either.
+    config.check(context)?;
     let init = Init::new("enhancer", seed, device);
     Ok(match config.method {
         Method::Urie => Enhancer::Urie(SkUnet::new(&init.child("urie"))),

@@ -222,7 +222,7 @@ fn check(cases: Vec<Case>) {
                 assert!(text.contains("case.onnx") && text.len() < 2000, "{}: {text}", what());
             }
         }
-        assert!(start.elapsed() < Duration::from_secs(60), "{} took {:?}", what(), start.elapsed());
+        assert!(start.elapsed() < Duration::from_secs(240), "{} took {:?}", what(), start.elapsed());
         if let Some(peak) = peak() {
             assert!(peak < 2 << 30, "{} took {} MiB", what(), peak >> 20);
         }

@@ -188,6 +188,7 @@ impl ClassifierSettings {
     /// [`Error::Setting`] names what is missing or out of range; a policy's file may be wrong.
     pub fn resolve(&self) -> Result<ResolvedClassifier, Error> {
         let data = self.data.clone().ok_or_else(|| Error::setting("data", "a path", "nothing"))?;
+        let classifier = self.classifier.as_deref().map(dyntta_nn::classifier_file).transpose()?;
         let named_arch = self.arch.as_deref().map(str::parse::<Arch>).transpose()?;
         let arch = match (named_arch, &self.classifier) {
             (Some(arch), _) => arch,
@@ -215,7 +216,7 @@ impl ClassifierSettings {
         }
         let start = match self.from_scratch {
             Some(true) => None,
-            _ => self.classifier.clone(),
+            _ => classifier.clone(),
         };
         let preset: Preset = match self.preset.as_deref() {
             Some(name) => name.parse()?,
@@ -275,7 +276,7 @@ impl ClassifierSettings {
                 classes: None,
             },
             file: self.preprocessing.as_deref(),
-            weights: self.classifier.as_deref().unwrap_or(nowhere),
+            weights: classifier.as_deref().unwrap_or(nowhere),
             metadata: Default::default(),
             trained: Given::default(),
             default: usual(preset, Some(arch)),

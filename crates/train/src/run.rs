@@ -80,7 +80,7 @@ pub struct TrainSettings {
     pub urie: Option<PathBuf>,
     /// torchvision ResNet-18 weights to start the control network from.
     pub control_weights: Option<PathBuf>,
-    /// The side of the view that the control network looks at; absent: the image itself.
+    /// The side of the view that the control network looks at; absent: that of the training images.
     pub control_size: Option<usize>,
     /// The bank's augmentations in order; absent: the paper's fifty.
     pub bank: Option<Vec<String>>,
@@ -230,6 +230,7 @@ impl TrainSettings {
         }
         let data = self.data.clone().ok_or_else(|| required("data"))?;
         let classifier = self.classifier.clone().ok_or_else(|| required("classifier"))?;
+        let classifier = dyntta_nn::classifier_file(&classifier)?;
         // A file that is not there or not readable is reported where it is loaded.
         let arch = match self.arch.as_deref() {
             Some(name) => Some(name.parse()?),
@@ -404,7 +405,6 @@ pub fn train_enhancer(
     let normalisation = normalisation(&resolved.preprocessing);
     let classifier =
         Classifier::load_with(&resolved.classifier, resolved.arch, normalisation, &resolved.options, &plain)?;
-    classifier.notes().iter().for_each(|note| progress.message(note));
     let size = resolved.geometry.fit.size;
     classifier.check_size(size.height, size.width)?;
     progress.message(&format!(

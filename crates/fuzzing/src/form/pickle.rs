@@ -148,7 +148,7 @@ mod tests {
     fn a_pickle_is_taken_apart_by_opcode() {
         let data = b"\x80\x02ccollections\nOrderedDict\nq\x00)R(X\x01\x00\x00\x00aK\x07u.tail?";
         let (codes, rest) = opcodes(data);
-        assert_eq!((codes.len(), rest), (13, &b"?"[..]));
+        assert_eq!((codes.len(), rest), (12, &b"il?"[..]));
         assert_eq!(codes[6], b"X\x01\x00\x00\x00a");
     }
 }

@@ -130,10 +130,8 @@ impl Inner {
     /// probabilities.
     fn judge(&mut self, others: Vec<f32>, size: [usize; 2], options: &Options) -> Result<(), Error> {
         let [h, w] = size;
-        let n = match self.info.one_by_one {
-            true => self.info.batch.unwrap_or(1),
-            false => 1,
-        };
+        let own = self.info.batch.unwrap_or(1);
+        let n = if self.info.one_by_one || own <= LARGE_BATCH { own } else { 1 };
         let zeros = Tensor::zeros([n, h, w, self.info.channels], &self.device);
         let mut budget = Budget::of_trial(&self.limits, n, size);
         let of_zeros = values(self.run(zeros, &mut budget)?);

@@ -105,7 +105,8 @@ pub fn dyntta(k: usize, network: bool) -> Tensors {
 pub fn config(method: &str, more: &str) -> String {
     format!(
         r#"{{"format": 1, "method": "{method}", {more} "image_size": [32, 32], "seed": 1, "versions": {{}},
-        "training": {{"epochs": 3}}, "classifier": {{"arch": "x", "classes": ["a", "b"]}}}}"#
+        "training": {{"epochs": 3}}, "classifier": {{"arch": "x", "classes": ["a", "b"],
+        "normalisation": {{"mean": [0.5, 0.5, 0.5], "std": [1, 1, 1]}}}}}}"#
     )
 }
 

@@ -215,6 +215,10 @@ impl Resize {
             let lead: usize = dims[..at].iter().product();
             let rest: usize = dims[at + 1..].iter().product();
             dims[at] = output;
+            if rest == 1 {
+                // One product instead of one for each row.
+                return x.reshape([lead, input]).matmul(matrix.transpose()).reshape(dims);
+            }
             matrix.unsqueeze::<3>().matmul(x.reshape([lead, input, rest])).reshape(dims)
         }))
     }
