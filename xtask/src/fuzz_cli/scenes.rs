@@ -4,7 +4,9 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
-use dyntta_fuzzing::{cifar_binary, cifar_meta, cifar_pickle, classifier_onnx, idx_files, labelled_images};
+use dyntta_fuzzing::{
+    cifar_binary, cifar_meta, cifar_pickle, classifier_onnx, idx_files, labelled_images, pth,
+};
 
 /// A command line and its files.
 pub struct Scene {
