@@ -3,8 +3,10 @@
 use std::path::Path;
 use std::process::Command;
 
-use anyhow::{Result, bail};
-use dyntta_fuzzing::{cifar_binary, cifar_meta, cifar_pickle, classifier_onnx, idx_files, labelled_images};
+use anyhow::{Context, Result, bail};
+use dyntta_fuzzing::{
+    cifar_binary, cifar_meta, cifar_pickle, classifier_onnx, idx_files, labelled_images, pth,
+};
 
 /// A command line and its files.
 pub struct Scene {
@@ -48,7 +50,10 @@ const ENHANCE: &[&str] = &["enhance", "set/auk", "--enhancer", "run", "--out", "
 
 pub const SCENES: [Scene; 27] = [
     info("info of a graph", "onnx", "m.onnx", &["classifier", "info", "m.onnx"]),
-    info("info of a pickle", "pickle", "w.pth", &["classifier", "info", "w.pth"]),
+    Scene {
+        files: &[("w.pth", "w.pth")],
+        ..info("info of a pickle", "pickle", "w.pth", &["classifier", "info", "w.pth"])
+    },
     info("info of a legacy file", "legacy", "w.pt", &["classifier", "info", "w.pt", "--json"]),
     info("info of safetensors", "safetensors", "w.safetensors", &["classifier", "info", "w.safetensors"]),
     Scene {
@@ -69,7 +74,7 @@ pub const SCENES: [Scene; 27] = [
     Scene { files: &[("python", "d")], ..info("check of a CIFAR pickle", "cifar", "d/data_batch_2", CHECK) },
     Scene { files: &[("python", "d")], ..info("check of CIFAR's names", "cifar", "d/batches.meta", CHECK) },
     Scene {
-        files: &[SET],
+        files: &[SET, ("list.csv", "set/auk/list.csv")],
         ..info("check of a CSV", "csv", "set/auk/list.csv", &["data", "check", "set/auk/list.csv"])
     },
     Scene { files: &[("c", "c")], ..info("check of an array", "npy", "c/fog.npy", &["data", "check", "c"]) },
@@ -79,7 +84,10 @@ pub const SCENES: [Scene; 27] = [
     Scene { files: &[SET, GRAPH], ..info("eval of a WebP", "webp", "set/auk/3.webp", EVAL) },
     Scene { files: &[SET, GRAPH], ..info("eval of a BMP", "bmp", "set/auk/3.bmp", EVAL) },
     Scene { files: &[SET, GRAPH], ..info("eval by a graph", "onnx", "net.onnx", EVAL) },
-    Scene { files: &[SET, GRAPH], ..info("eval with a preprocessing", "preprocessing", "net.json", EVAL) },
+    Scene {
+        files: &[SET, GRAPH, ("preprocessing.json", "net.json")],
+        ..info("eval with a preprocessing", "preprocessing", "net.json", EVAL)
+    },
     Scene { files: &[SET, ("urie", "run")], ..info("enhance a PNG", "png", "set/auk/1.png", ENHANCE) },
     Scene {
         files: &[SET, ("urie", "run")],
@@ -183,6 +191,16 @@ seed = 7
 on-error = \"fail\"
 ";
 
+const PREPROCESSING: &str = r#"{"input_size": 32,
+"resize": "stretch",
+"interpolation": "bicubic",
+"mean": [0.5, 0.5, 0.5],
+"std": [0.25, 0.25, 0.25],
+"channels": "bgr",
+"range": "0..1",
+"classes": ["auk", "owl"]}
+"#;
+
 /// Makes what the scenes start from, by the command itself where it writes such files.
 pub fn prepare(dyntta: &Path, ready: &Path) -> Result<()> {
     let write = |name: &str, bytes: &[u8]| -> Result<()> {
@@ -207,6 +225,8 @@ pub fn prepare(dyntta: &Path, ready: &Path) -> Result<()> {
     }
     write("python/batches.meta", &cifar_meta())?;
     write("settings.toml", SETTINGS.as_bytes())?;
+    write("preprocessing.json", PREPROCESSING.as_bytes())?;
+    write("list.csv", b"path,label\n1.png,auk\n2.png,auk\n../owl/1.png,owl\n")?;
     let call = |args: &[&str]| -> Result<()> {
         let output = Command::new(dyntta).args(args).current_dir(ready).output()?;
         if !output.status.success() {
@@ -219,6 +239,29 @@ pub fn prepare(dyntta: &Path, ready: &Path) -> Result<()> {
     call(
         &[&["train", "--method", "urie", "--classifier", "net.onnx", "--out", "urie"][..], &common].concat(),
     )?;
+    write("w.pth", &as_pth(&std::fs::read(ready.join("net/classifier.safetensors"))?)?)?;
     let corrupt = ["corrupt", "set", "--out", "c", "--layout", "cifar-c", "--size", "32"];
     call(&[&corrupt[..], &["--preset", "cifar", "--suite", "fog"]].concat())
+}
+
+/// The tensors of a safetensors file as PyTorch keeps them, with other values.
+fn as_pth(safetensors: &[u8]) -> Result<Vec<u8>> {
+    let (length, rest) = safetensors.split_first_chunk::<8>().context("a header")?;
+    let header = rest.get(..u64::from_le_bytes(*length) as usize).context("a header")?;
+    let header: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(header)?;
+    let sides = |value: &serde_json::Value| -> Vec<usize> {
+        value["shape"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(|n| n.as_u64())
+            .map(|n| n as usize)
+            .collect()
+    };
+    let tensors: Vec<(&str, Vec<usize>)> = header
+        .iter()
+        .filter(|(key, _)| *key != "__metadata__")
+        .map(|(key, value)| (key.as_str(), sides(value)))
+        .collect();
+    Ok(pth("net", &tensors.iter().map(|(key, shape)| (*key, &shape[..])).collect::<Vec<_>>()))
 }
