@@ -141,7 +141,9 @@ mod tests {
         };
         let found = fail("x.parquet", b"PAR1");
         assert!(found.starts_with(&format!("T/x.parquet: expected {expected}")), "{found}");
-        assert!(fail("list.tsv", b"path\tlabel\n").ends_with("found a header alone, separated by tabs (TSV)"));
+        assert!(
+            fail("list.tsv", b"path\tlabel\n").ends_with("found a header alone, separated by tabs (TSV)")
+        );
         assert!(
             fail("odd.bin", &[b'x'; 2000]).contains("an uncompressed tar, found a file that begins [78,")
         );
