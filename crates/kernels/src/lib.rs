@@ -2,7 +2,7 @@
 //!
 //! Everything works on plain slices of `f32`, NHWC (`[image][row][column][channel]`) unless a function says otherwise, and
 //! writes into slices the caller owns. Each pass is cut into tasks by the shape alone and sums in a fixed order, so a
-//! result does not depend on the number of rayon threads. The instruction set is chosen at run time, see [`simd`].
+//! result does not depend on the number of rayon threads. The instruction set is chosen at run time, see [`dyntta_simd`].
 //!
 //! Lengths are checked: a slice that does not fit the shape is a bug of the caller and panics.
 
