@@ -91,6 +91,13 @@ mod tests {
     }
 
     #[test]
+    fn a_class_is_named_without_its_control_characters() {
+        let scratch = Scratch::new(target("pickle").unwrap()).unwrap();
+        let message = scratch.run(&seeds::weights::of_class("Float\x1b[2JStorage")).unwrap_err();
+        assert_eq!(bad_message(&message), None, "{message:?}");
+    }
+
+    #[test]
     fn an_input_is_named_by_its_stream() {
         for target in TARGETS {
             let seeds = (target.seeds)();

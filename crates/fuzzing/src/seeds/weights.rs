@@ -96,6 +96,12 @@ const SMALL: [Tensor; 3] = [
     ("linear.bias", &[3], None),
 ];
 
+/// A file whose storages are of a class with this name.
+#[cfg(test)]
+pub(crate) fn of_class(name: &str) -> Vec<u8> {
+    zipped("a", &SMALL, name, 4, false)
+}
+
 pub(crate) fn pickles() -> Vec<Vec<u8>> {
     let prefixed: [Tensor; 2] =
         [("module.fc.weight", &[2, 2], None), ("module.num_batches_tracked", &[], None)];
