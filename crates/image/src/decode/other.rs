@@ -49,10 +49,26 @@ pub(super) fn webp(bytes: &[u8], how: &Decode) -> Result<Raw, Failure> {
     let mut decoder = WebPDecoder::new(reader(bytes))?;
     let (width, height) = decoder.dimensions();
     check_size(width as usize, height as usize, &how.limits)?;
-    let icc = if how.profile { decoder.icc_profile().ok().flatten() } else { None };
-    let exif = decoder.exif_metadata().ok().flatten();
+    // What is announced is reserved before it is read.
+    let told = announced(bytes);
+    let icc = if how.profile && told { decoder.icc_profile().ok().flatten() } else { None };
+    let exif = if told { decoder.exif_metadata().ok().flatten() } else { None };
     let (width, height, data) = pixels(decoder, how)?;
     Ok(Raw { width, height, data, orientation: orientation(exif.as_deref()), profile: Profile::new(icc) })
+}
+
+/// Whether a WebP file has all that the headers of its chunks announce.
+fn announced(bytes: &[u8]) -> bool {
+    let mut rest = bytes.get(12..).unwrap_or_default();
+    while let Some((header, body)) = rest.split_at_checked(8) {
+        let length = u32::from_le_bytes([header[4], header[5], header[6], header[7]]) as usize;
+        match body.get(length..) {
+            // Chunks are padded to an even length.
+            Some(after) => rest = after.get(length % 2..).unwrap_or_default(),
+            None => return false,
+        }
+    }
+    true
 }
 
 /// Width, height and RGB pixels.
