@@ -28,6 +28,6 @@ pub use kind::describe;
 pub use limits::Limits;
 pub use lock::Lock;
 pub use read::{open, read, read_stdin, read_text, text};
-pub use shown::{shown, shown_text};
+pub use shown::{shown, shown_lines, shown_text};
 pub use walk::{Found, identity, same_file, walk};
 pub use write::{check_writable, remove_leftovers, sync_all, write_atomic, write_with};

@@ -16,6 +16,13 @@ pub fn shown_text(text: &str) -> impl Display + use<> {
     Shown(text.to_owned(), LONGEST)
 }
 
+/// Text of a message that may quote a file: lines stay lines, all else is as in [`shown_text`], and more is shown.
+pub fn shown_lines(text: &str) -> impl Display + use<> {
+    let lines: Vec<String> =
+        text.split('\n').take(200).map(|line| Shown(line.to_owned(), 4 * LONGEST).to_string()).collect();
+    lines.join("\n")
+}
+
 struct Shown(String, usize);
 
 impl Display for Shown {

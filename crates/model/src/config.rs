@@ -164,6 +164,11 @@ impl EnhancerConfig {
                 return Err(Error::format(path, expected, side.to_string()));
             }
         }
+        let Normalisation { mean, std, .. } = self.classifier.normalisation;
+        if mean.iter().chain(&std).any(|v| !v.is_finite()) || std.iter().any(|&v| v <= 0.0) {
+            let expected = "`classifier.normalisation` with finite means and positive standard deviations";
+            return Err(Error::format(path, expected, format!("mean {mean:?}, std {std:?}")));
+        }
         if self.image_size.contains(&0) {
             return Err(Error::format(path, "`image_size` from 1 up", format!("{:?}", self.image_size)));
         }

@@ -1,6 +1,6 @@
 use std::path::{Path, PathBuf};
 
-use dyntta_files::{shown, shown_text};
+use dyntta_files::{shown, shown_lines, shown_text};
 
 /// What can go wrong with a model's files. Every variant names the file.
 #[derive(Debug, thiserror::Error)]
@@ -10,7 +10,7 @@ pub enum Error {
     #[error(transparent)]
     File(#[from] dyntta_files::Error),
     /// A file is not what its use asks for.
-    #[error("{}: expected {expected}, found {found}", shown(path))]
+    #[error("{}: expected {}, found {}", shown(path), shown_lines(expected), shown_lines(found))]
     Format {
         /// The file.
         path: PathBuf,

@@ -201,6 +201,20 @@ pub fn write(path: &Path, dict: &StateDict, metadata: HashMap<String, String>) -
         let view = TensorView::new(Kind::F32, entry.shape.clone(), &bytes[key.as_str()]).map_err(failed)?;
         views.push((key.as_str(), view));
     }
-    let out = safetensors::serialize(views, Some(metadata)).map_err(failed)?;
+    let sorted: BTreeMap<&String, &String> = metadata.iter().collect();
+    let sorted = serde_json::to_string(&sorted).unwrap_or_default();
+    let mut out = safetensors::serialize(views, Some(metadata)).map_err(failed)?;
+    in_order(&mut out, &sorted);
     Ok(dyntta_files::write_atomic(path, &out)?)
+}
+
+/// Puts a file's metadata in the order of their keys, in their own place: the same tensors and metadata are the same bytes.
+fn in_order(file: &mut [u8], sorted: &str) {
+    const BEFORE: &[u8] = b"{\"__metadata__\":";
+    let header = file.get_mut(8..).unwrap_or_default();
+    if header.starts_with(BEFORE)
+        && let Some(place) = header.get_mut(BEFORE.len()..BEFORE.len() + sorted.len())
+    {
+        place.copy_from_slice(sorted.as_bytes());
+    }
 }

@@ -301,7 +301,7 @@ impl Reader<'_> {
         }
         if let Dtype::Other(kind) = &tensor.dtype {
             let expected = format!("plain floating-point numbers in `{shown_key}`");
-            return Err(Error::format(path, expected, format!("a tensor {}", shown_text(kind))));
+            return Err(Error::format(path, expected, format!("a tensor {kind}")));
         }
         let storage = &tensor.storage;
         let source = file.sources.get(storage.source);

@@ -322,3 +322,21 @@ fn damage_anywhere_is_an_error_or_other_numbers() {
         }
     }
 }
+
+#[test]
+fn the_same_tensors_and_metadata_are_the_same_bytes() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("w.safetensors");
+    let dict: dyntta_model::StateDict =
+        [("a.weight".to_owned(), dyntta_model::Entry { shape: vec![2], data: vec![1.0, -2.0] })].into();
+    let mut files = Vec::new();
+    for _ in 0..20 {
+        let metadata =
+            ["arch", "dyntta.training", "\"", "é", "format"].map(|k| (k.to_owned(), format!("{k}\n")));
+        dyntta_model::write(&path, &dict, metadata.into()).unwrap();
+        files.push(std::fs::read(&path).unwrap());
+    }
+    assert!(files.iter().all(|file| *file == files[0]));
+    let file = dyntta_model::WeightFile::open(&path, &dyntta_model::Limits::DEFAULT).unwrap();
+    assert_eq!(file.metadata()["dyntta.training"], "dyntta.training\n");
+}

@@ -1,6 +1,6 @@
 use std::path::PathBuf;
 
-use dyntta_files::{shown, shown_text};
+use dyntta_files::{shown, shown_lines, shown_text};
 
 use crate::zoo::Size;
 
@@ -9,7 +9,7 @@ use crate::zoo::Size;
 #[non_exhaustive]
 pub enum Error {
     /// A file could not be read.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {source}", shown(path))]
     Io {
         /// The file.
         path: PathBuf,
@@ -23,7 +23,7 @@ pub enum Error {
     #[error(transparent)]
     Write(#[from] dyntta_image::Error),
     /// A file is not what its use asks for.
-    #[error("{}: expected {expected}, found {found}", path.display())]
+    #[error("{}: expected {}, found {}", shown(path), shown_lines(expected), shown_lines(found))]
     Format {
         /// The file.
         path: PathBuf,
@@ -36,7 +36,7 @@ pub enum Error {
     #[error(transparent)]
     Model(#[from] dyntta_model::Error),
     /// An architecture name is not known.
-    #[error("unknown architecture `{name}`; known are {known}")]
+    #[error("unknown architecture `{}`; known are {known}", shown_text(name))]
     UnknownArch {
         /// The name given.
         name: String,
@@ -56,7 +56,7 @@ pub enum Error {
         width: usize,
     },
     /// An ONNX graph has operators that are not supported: all of them.
-    #[error("{}: operators that are not supported:{}", shown(path), list(operators))]
+    #[error("{}: operators that are not supported:{}", shown(path), shown_lines(&list(operators).to_string()))]
     Unsupported {
         /// The file.
         path: PathBuf,
@@ -64,7 +64,13 @@ pub enum Error {
         operators: Vec<Unsupported>,
     },
     /// A node of an ONNX graph does not fit what flows into it.
-    #[error("{}: node `{}` ({}): {message}", shown(path), shown_text(node), shown_text(operator))]
+    #[error(
+        "{}: node `{}` ({}): {}",
+        shown(path),
+        shown_text(node),
+        shown_text(operator),
+        shown_lines(message)
+    )]
     Onnx {
         /// The file.
         path: PathBuf,
@@ -76,7 +82,7 @@ pub enum Error {
         message: String,
     },
     /// No gradient of a classifier's scores reaches the image.
-    #[error("{}: no gradient reaches the image: {message}", shown(path))]
+    #[error("{}: no gradient reaches the image: {}", shown(path), shown_lines(message))]
     Gradient {
         /// The file.
         path: PathBuf,
@@ -84,7 +90,7 @@ pub enum Error {
         message: String,
     },
     /// A classifier's weights or scores are not finite.
-    #[error("{}: {message}", shown(path))]
+    #[error("{}: {}", shown(path), shown_lines(message))]
     NotFinite {
         /// The file.
         path: PathBuf,
