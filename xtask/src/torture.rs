@@ -147,6 +147,9 @@ fn one(
 ) -> Result<Option<String>> {
     for kill in 0.. {
         let resume = kill > 0;
+        if resume && job.last.is_some_and(|name| out.join(name).is_file()) {
+            return Ok(None);
+        }
         let mut child = start(dyntta, folder, job, out, resume)?;
         let last = kill >= KILLS || sum.counted(job) >= end;
         let after = whole.mul_f64(stream.range(0.0, 1.05));

@@ -170,8 +170,9 @@ pub fn run(args: &Args, claims: Claims, stop: &Stop) -> Result<()> {
     let mut progress = progress::new();
     let policy = estimate(&settings, stop, &mut *progress)?;
     let picture = picture(args);
-    policy.write(&args.out)?;
+    // The policy last: where it stands, all of it is done.
     dyntta_files::write_atomic(&picture, claims::picture(&policy.picture()).as_bytes())?;
+    policy.write(&args.out)?;
     let total: f64 = policy.ops.iter().map(|op| op.weight).sum();
     say!("{:18}{:>8}{:>8}{:>12}{:>12}", "augmentation", "weight", "clean", "factor", "clean");
     for op in policy.heaviest(SHOWN) {

@@ -107,7 +107,21 @@ fn check_splits(
     }))
 }
 
-/// Decodes every image of the sets; they have the same classes.
+/// The classes of all sets, and the place there of each set's own.
+fn merged(sets: &[(String, Dataset)]) -> (Vec<String>, Vec<Vec<usize>>) {
+    let mut classes = Vec::new();
+    let mut place_of = BTreeMap::new();
+    let mut place = |class: &String| {
+        *place_of.entry(class.clone()).or_insert_with(|| {
+            classes.push(class.clone());
+            classes.len() - 1
+        })
+    };
+    let places = sets.iter().map(|(_, set)| set.classes.iter().map(&mut place).collect()).collect();
+    (classes, places)
+}
+
+/// Decodes every image of the sets. That they differ in their classes is a problem.
 fn check_listed(
     path: &Path,
     sets: Vec<(String, Dataset)>,
@@ -115,14 +129,18 @@ fn check_listed(
     progress: &mut dyn FnMut(u64, Option<u64>) -> bool,
 ) -> Result<Option<Report>, Error> {
     let total: usize = sets.iter().map(|(_, set)| set.len()).sum();
-    let (layout, classes) =
-        sets.first().map_or(("", Vec::new()), |(_, set)| (set.layout, set.classes.clone()));
+    let layout = sets.first().map_or("", |(_, set)| set.layout);
+    let (classes, places) = merged(&sets);
     let mut report = Report::new(path, layout, classes);
-    if let Some((_, set)) = sets.first() {
+    if let Some((first, set)) = sets.first() {
         report.left_out = set.left_out.clone();
+        for (name, other) in sets.iter().filter(|(_, other)| other.classes != set.classes) {
+            let (one, two) = (set.classes.len(), other.classes.len());
+            report.problems.push(format!("{name} has other classes ({two}) than {first} ({one})"));
+        }
     }
     let mut done = 0;
-    for (name, set) in sets {
+    for ((name, set), places) in sets.into_iter().zip(places) {
         let mut part = Part { name, images: 0, by_class: vec![0; report.classes.len()] };
         let set = Arc::new(set);
         let loader = set.clone();
@@ -130,7 +148,7 @@ fn check_listed(
         for (i, size) in prefetch(0..set.len(), workers, workers.max(1) * AHEAD, load) {
             let sample = &set.samples[i];
             part.images += 1;
-            part.by_class[sample.class] += 1;
+            part.by_class[places[sample.class]] += 1;
             match size {
                 Ok((width, height)) => report.sizes.add(width, height),
                 Err(error) => report.add_broken(set.locate(sample), &error),

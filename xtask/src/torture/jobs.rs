@@ -18,6 +18,8 @@ pub struct Job {
     pub settings: Option<&'static str>,
     /// The file of the state that it goes on from.
     pub state: Option<&'static str>,
+    /// The file that is written last, if the same command is refused where it stands.
+    pub last: Option<&'static str>,
 }
 
 const CONTINUE: &[&str] = &["train", "--out", "run", "--resume"];
@@ -32,13 +34,22 @@ macro_rules! train {
             resume: Some(CONTINUE),
             settings: Some("run/settings.json"),
             state: Some("run/state.safetensors"),
+            last: None,
         }
     };
 }
 
 macro_rules! same {
-    ($name:literal, $command:literal, $($arg:literal),*) => {
-        Job { name: $name, command: $command, args: &[$command, $($arg),*], resume: None, settings: None, state: None }
+    ($name:literal, $command:literal, $last:expr, $($arg:literal),*) => {
+        Job {
+            name: $name,
+            command: $command,
+            args: &[$command, $($arg),*],
+            resume: None,
+            settings: None,
+            state: None,
+            last: $last,
+        }
     };
 }
 
@@ -69,6 +80,7 @@ pub const JOBS: [Job; 7] = [
     same!(
         "corrupt-folders",
         "corrupt",
+        None,
         "{}/set",
         "--out",
         "c",
@@ -82,6 +94,7 @@ pub const JOBS: [Job; 7] = [
     same!(
         "corrupt-arrays",
         "corrupt",
+        None,
         "{}/set",
         "--out",
         "c",
@@ -97,6 +110,7 @@ pub const JOBS: [Job; 7] = [
     same!(
         "estimate",
         "estimate",
+        Some("p.toml"),
         "--data",
         "{}/set",
         "--classifier",
@@ -117,6 +131,7 @@ pub const JOBS: [Job; 7] = [
     same!(
         "experiment",
         "experiment",
+        None,
         "--data",
         "{}/set",
         "--test",

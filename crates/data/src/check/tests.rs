@@ -139,6 +139,22 @@ fn a_set_in_parts_says_which_part_is_missing() {
 }
 
 #[test]
+fn parts_with_other_classes_are_counted_by_name_and_a_problem() {
+    let folder = Folder::new();
+    let words = |list: &[u32]| list.iter().flat_map(|word| word.to_be_bytes()).collect::<Vec<u8>>();
+    for (part, labels) in [("train", [0, 9]), ("t10k", [3, 148])] {
+        let images = [words(&[0x0803, 2, 1, 1]), vec![7; 2]].concat();
+        folder.file(&format!("{part}-images-idx3-ubyte"), images);
+        folder.file(&format!("{part}-labels-idx1-ubyte"), [words(&[0x0801, 2]), labels.into()].concat());
+    }
+    let found = report(&folder.0);
+    assert_eq!(found.problems, ["test has other classes (149) than train (10)"]);
+    assert_eq!((found.classes.len(), found.classes[148].as_str()), (149, "148"));
+    let count = |part: usize, class: usize| found.parts[part].by_class[class];
+    assert_eq!((count(0, 9), count(1, 3), count(1, 148), count(0, 148)), (1, 1, 1, 0));
+}
+
+#[test]
 fn what_cannot_be_opened_is_an_error_and_a_stop_is_obeyed() {
     let folder = Folder::new();
     assert!(run(folder.0.join("none"), 1).unwrap_err().contains("none: cannot open"));

@@ -15,6 +15,8 @@ const LARGE_BATCH: usize = 16;
 
 /// Pixels of an image that a graph is tried with, at most.
 const MOST_PIXELS: usize = 1 << 24;
+/// Elements of a batch of them, at most: they are there a few times over.
+const MOST_ELEMENTS: f64 = 8e7;
 
 /// Multiply-adds beyond which a run is not made again to see how batches are taken: they are taken one by one.
 const COSTLY: f64 = 1e11;
@@ -86,10 +88,11 @@ impl Inner {
         let [h, w] = size;
         let wrong = |error: Error, after: usize| Wrong { error, after, size };
         let expected = "a batch of images that can be tried";
-        if h.saturating_mul(w) > MOST_PIXELS {
-            return Err(wrong(self.format(expected.into(), format!("images of {h}x{w} pixels")), 0));
+        let elements = n as f64 * h as f64 * w as f64 * self.info.channels as f64;
+        if h.saturating_mul(w) > MOST_PIXELS || h.max(w) > self.limits.side || elements > MOST_ELEMENTS {
+            return Err(wrong(self.format(expected.into(), format!("{n} images of {h}x{w} pixels")), 0));
         }
-        if let Err(found) = budget.fits(n as f64 * h as f64 * w as f64 * self.info.channels as f64) {
+        if let Err(found) = budget.fits(elements) {
             let found = format!("{n} of {h}x{w} pixels, which {found}");
             return Err(wrong(self.format(expected.into(), found), 0));
         }
