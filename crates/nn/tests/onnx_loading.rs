@@ -460,6 +460,17 @@ fn a_graph_of_more_work_than_a_classifiers_is_refused_before_it_runs() {
 }
 
 #[test]
+fn an_image_of_enormous_size_is_refused_before_it_is_made() {
+    let place = Place::new();
+    for [h, w] in [[17_898_398, 4], [70_000, 8], [1 << 13, 1 << 13]] {
+        let net =
+            Net::new().input("x", FLOAT, Some(&[1, 3, h, w])).head("x", 3, "y").output("y", FLOAT, None);
+        let error = quickly(&place.write("large.onnx", &net)).unwrap_err();
+        assert!(error.contains(&format!("{h}x{w}")), "{error}");
+    }
+}
+
+#[test]
 fn a_batch_of_the_files_own_is_no_reason_to_run_it() {
     let place = Place::new();
     let of = |n: i64| Net::new().input("x", FLOAT, Some(&[n, 3, 8, 8]));
