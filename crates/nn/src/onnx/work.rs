@@ -111,9 +111,10 @@ impl Budget {
     }
 }
 
-/// The number of elements of a shape.
+/// The number of elements of a shape, whose extents are taken as 1 at least: beside a 0, any extent is possible, and what runs
+/// along that one takes its time.
 pub fn elements(shape: &[usize]) -> f64 {
-    shape.iter().map(|&d| d as f64).product()
+    shape.iter().map(|&d| d.max(1) as f64).product()
 }
 
 /// The cost of a node with these inputs.
@@ -140,7 +141,7 @@ pub fn cost(node: &Node, inputs: &[Option<Value>]) -> Cost {
             (given * 16.0, given, 0.0)
         }
         "Expand" => (0.0, broadcast(&[shape(0), &extents(inputs, 1)]), 0.0),
-        "Tile" => (0.0, elements(shape(0)) * elements(&extents(inputs, 1)).max(1.0), 0.0),
+        "Tile" => (0.0, elements(shape(0)) * elements(&extents(inputs, 1)), 0.0),
         "ConstantOfShape" => (0.0, elements(&extents(inputs, 0)), 0.0),
         "Range" => (0.0, range(inputs), 0.0),
         "Pad" => (0.0, padded(node, inputs, shape(0)), 0.0),
@@ -171,13 +172,13 @@ pub fn cost(node: &Node, inputs: &[Option<Value>]) -> Cost {
 fn broadcast(shapes: &[&[usize]]) -> f64 {
     let rank = shapes.iter().map(|s| s.len()).max().unwrap_or(0);
     let extent = |s: &[usize], i: usize| (i + s.len()).checked_sub(rank).map_or(1, |i| s[i]);
-    (0..rank).map(|i| shapes.iter().map(|s| extent(s, i)).max().unwrap_or(1) as f64).product()
+    (0..rank).map(|i| shapes.iter().map(|s| extent(s, i)).max().unwrap_or(1).max(1) as f64).product()
 }
 
 /// An input of integers, as extents.
 fn extents(inputs: &[Option<Value>], i: usize) -> Vec<usize> {
     match inputs.get(i) {
-        Some(Some(Value::Int(x))) => x.data.iter().map(|&v| usize::try_from(v).unwrap_or(0)).collect(),
+        Some(Some(Value::Int(x))) => x.data.iter().map(|&v| usize::try_from(v).unwrap_or(1)).collect(),
         _ => Vec::new(),
     }
 }
@@ -231,20 +232,26 @@ fn gathered(node: &Node, shape: &[usize], indices: &[usize]) -> f64 {
     elements(shape) / along as f64 * elements(indices)
 }
 
+/// Axis after axis: one that shrinks may come last.
 fn resized(node: &Node, inputs: &[Option<Value>], shape: &[usize]) -> f64 {
     let scaled = |scales: &[f64]| -> f64 {
-        elements(shape)
-            * scales.iter().map(|&s| if s.is_finite() { s.max(0.0) } else { 0.0 }).product::<f64>()
+        elements(shape) * scales.iter().map(|&s| if s.is_finite() { s.max(1.0) } else { 1.0 }).product::<f64>()
     };
     let of_attribute = node.attributes.floats("scales").unwrap_or_default();
     let (scales, sizes) = if node.op == "Upsample" || node.opset < 11 { (1, 3) } else { (2, 3) };
     let sizes = numbers(inputs, sizes);
     if !sizes.is_empty() {
         // Sizes may be of some axes alone; then the others stay.
-        let axes =
-            node.attributes.ints("axes").map(<[i64]>::len).filter(|&n| n == sizes.len() && n < shape.len());
-        let rest = if axes.is_some() { elements(shape) } else { 1.0 };
-        return rest * sizes.iter().product::<f64>();
+        let axes = node.attributes.ints("axes").filter(|axes| axes.len() == sizes.len());
+        let rank = shape.len() as i64;
+        let mut extents: Vec<f64> = shape.iter().map(|&d| d as f64).collect();
+        for (i, &size) in sizes.iter().enumerate() {
+            let axis = axes.map_or(i as i64, |axes| if axes[i] < 0 { axes[i] + rank } else { axes[i] });
+            if let Some(extent) = usize::try_from(axis).ok().and_then(|axis| extents.get_mut(axis)) {
+                *extent = extent.max(size);
+            }
+        }
+        return extents.iter().product();
     }
     match &numbers(inputs, scales)[..] {
         [] if of_attribute.is_empty() => elements(shape),
@@ -430,6 +437,12 @@ mod tests {
         let sizes = [zeros([1, 3, 2, 2]), None, None, ints(&[1, 3, 1000, 1000])];
         assert_eq!(given(&node("Resize"), &sizes), 3e6);
         assert_eq!(given(&node("Add"), &[zeros([1000, 1]), zeros([1, 1000])]), 1e6);
+        // What shrinks hides nothing of what grows beside it.
+        assert_eq!(given(&node("Tile"), &[zeros([2, 3]), ints(&[1_000_000, 0])]), 6e6);
+        assert_eq!(given(&node("Expand"), &[zeros([1, 1]), ints(&[1_000_000, 0])]), 1e6);
+        let sizes = [zeros([1, 3, 8, 8]), None, None, ints(&[1, 0, 1000, 2])];
+        assert_eq!(given(&node("Resize"), &sizes), 24_000.0);
+        assert_eq!(given(&node("Tile"), &[zeros([0]), ints(&[1 << 60])]), 2f64.powi(60));
     }
 
     #[test]
