@@ -7,7 +7,8 @@
 Every network has random weights (seed 0) and batch-norm statistics that are not what they start as, and is exported by both
 exporters of PyTorch with a batch of two images. A network counts as the same if the classes agree, the logits to 1e-3 of the
 largest and the gradient of the mean cross-entropy to label i mod classes to 1e-2 of its largest; where it is refused, the
-table has the reason.
+table has the reason. Where float32 itself doesn't have the gradient to 1e-2 (a deep network of random weights, whose ReLUs
+are near their kinks), float64 judges: ours may be no farther from it than PyTorch's float32 is.
 """
 
 import argparse
@@ -97,10 +98,17 @@ def compare(model, x, path, peer, folder):
     session = ort.InferenceSession(str(path), options)
     theirs = session.run(None, {session.get_inputs()[0].name: x.numpy()})[0]
     del session
-    leaf = x.clone().requires_grad_()
-    scores = model(leaf)
-    F.cross_entropy(scores, torch.arange(len(x)) % scores.shape[1]).backward()
-    gradient = leaf.grad.numpy()
+
+    def slopes(model, x):
+        leaf = x.clone().requires_grad_()
+        scores = model(leaf)
+        F.cross_entropy(scores, torch.arange(len(x)) % scores.shape[1]).backward()
+        return leaf.grad.numpy()
+
+    def apart(a, b):
+        return np.abs(a - b).max() / max(np.abs(b).max(), 1e-12)
+
+    gradient = slopes(model, x)
     np.save(folder / "x.npy", x.numpy())
     start = time.time()
     run = subprocess.run([peer, str(path), str(folder / "x.npy"), str(folder / "out")], capture_output=True, text=True, timeout=600)
@@ -109,9 +117,14 @@ def compare(model, x, path, peer, folder):
     ours = np.fromfile(folder / "out.logits.f32", np.float32).reshape(theirs.shape)
     own = np.fromfile(folder / "out.gradient.f32", np.float32).reshape(gradient.shape)
     logit = np.abs(ours - theirs).max() / max(np.abs(theirs).max(), 1e-6)
-    slope = np.abs(own - gradient).max() / max(np.abs(gradient).max(), 1e-12)
-    same = logit < 1e-3 and slope < 1e-2 and (ours.argmax(1) == theirs.argmax(1)).all()
-    return ("same" if same else "DIFFERENT"), f"logits {logit:.1e}, gradient {slope:.1e}, {time.time() - start:.0f} s"
+    slope, bound, note = apart(own, gradient), 1e-2, ""
+    seconds = time.time() - start
+    if slope >= bound:
+        exact = slopes(model.double(), x.double())
+        slope, bound = apart(own, exact), max(bound, apart(gradient, exact))
+        note = f" from float64 (PyTorch's float32: {bound:.1e})"
+    same = logit < 1e-3 and slope <= bound and (ours.argmax(1) == theirs.argmax(1)).all()
+    return ("same" if same else "DIFFERENT"), f"logits {logit:.1e}, gradient {slope:.1e}{note}, {seconds:.0f} s"
 
 
 def main():
