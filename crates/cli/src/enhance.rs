@@ -147,14 +147,14 @@ fn enhance(
 ) -> Result<Profile> {
     let how = Decode { exif: args.exif.0, profile: true, ..Decode::default() };
     let decoded = read_with(file, &how)?;
-    let needed = BYTES_PER_PIXEL * (decoded.image.width as u64) * (decoded.image.height as u64);
+    let needed = BYTES_PER_PIXEL * (decoded.image.width() as u64) * (decoded.image.height() as u64);
     if let Some(free) = available_bytes().filter(|free| needed > *free) {
         let mib = |bytes: u64| bytes >> 20;
         bail!(
             "{}: expected an image that fits the memory, found {}x{} pixels, which take about {} MiB of {} MiB that are free",
             shown(file),
-            decoded.image.width,
-            decoded.image.height,
+            decoded.image.width(),
+            decoded.image.height(),
             mib(needed),
             mib(free)
         );

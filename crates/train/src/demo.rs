@@ -274,8 +274,10 @@ fn picture(
         })?);
     }
     let values = enhanced.into_data().try_to_vec::<f32>().expect("images are f32");
-    let enhanced: Vec<Rgb8> =
-        values.chunks_exact(3 * SIZE * SIZE).map(|v| Rgb8::from_planar(SIZE, SIZE, v)).collect();
+    let enhanced: Vec<Rgb8> = values
+        .chunks_exact(3 * SIZE * SIZE)
+        .map(|v| Rgb8::from_planar(SIZE, SIZE, v).expect("three bytes a pixel"))
+        .collect();
     let rows: Vec<Row> = ["clean", "corrupted", "enhanced"]
         .iter()
         .zip([clean, corrupted, enhanced])

@@ -26,7 +26,7 @@ impl Place {
                 let data = (0..16 * 16 * 3).map(|v| level(v, &mut stream)).collect();
                 let folder = place.at(&format!("data/c{class}"));
                 std::fs::create_dir_all(&folder).unwrap();
-                write(folder.join(format!("{i}.png")), &Rgb8::new(16, 16, data)).unwrap();
+                write(folder.join(format!("{i}.png")), &Rgb8::new(16, 16, data).unwrap()).unwrap();
             }
         }
         let net = ClassifierNet::new(&Init::new("classifier", 1, &Device::flex()), Arch::CifarResNet(1), 3);
