@@ -9,7 +9,9 @@ use dyntta_data::{Dataset, Options, Preprocessing, Skipped, Split};
 use dyntta_files::{shown, write_atomic};
 use dyntta_image::{ChannelOrder, Exif, Filter, ValueRange};
 use dyntta_nn::ops::plain::to_nhwc;
-use dyntta_nn::{Arch, Classifier, ClassifierNet, Init, Mode, Normalisation, Normalise, onnx, weights};
+use dyntta_nn::{
+    Arch, Classifier, ClassifierFile, ClassifierNet, Init, Mode, Normalisation, Normalise, onnx, weights,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::augmentation::{Augmentation, Style};
@@ -192,15 +194,15 @@ impl ClassifierSettings {
         let named_arch = self.arch.as_deref().map(str::parse::<Arch>).transpose()?;
         let arch = match (named_arch, &self.classifier) {
             (Some(arch), _) => arch,
-            (None, Some(path)) => match Arch::of_file_with(path, &self.load())? {
-                Some(arch) => arch,
-                // The same message as everywhere.
-                None => {
-                    let options = self.load();
-                    Classifier::load_with(path, None, Normalisation::IMAGENET, &options, &Device::flex())?
-                        .arch()
+            (None, Some(path)) => {
+                let options = self.load();
+                let file = ClassifierFile::open(path, None, &options)?;
+                match file.about().arch {
+                    Some(arch) => arch,
+                    // The same message as everywhere.
+                    None => file.classifier(Normalisation::IMAGENET, &options, &Device::flex())?.arch(),
                 }
-            },
+            }
             (None, None) => {
                 return Err(Error::setting("arch", format!("one of {}", Arch::known()), "nothing"));
             }

@@ -44,7 +44,7 @@ pub use folder::{RUN_FILES, Start};
 pub use images::{Geometry, TrainingImages, Treatment, images};
 pub use input::{
     OnError, aligned, check_class_count, check_classes, class_names, for_images, load_classifier, metadata,
-    metadata_of, named, normalisation, report_skipped, usual, usual_name,
+    named, normalisation, report_skipped, usual, usual_name,
 };
 pub use recipe::{OptimizerKind, Recipe, Schedule};
 pub use run::{Resolved, TrainSettings, TrainSummary, train_enhancer, train_on};
