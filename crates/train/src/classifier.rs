@@ -8,7 +8,9 @@ use dyntta_data::preprocessing::{Given, Sources};
 use dyntta_data::{Dataset, Options, Preprocessing, Skipped, Split};
 use dyntta_files::{shown, write_atomic};
 use dyntta_nn::ops::plain::to_nhwc;
-use dyntta_nn::{Arch, Classifier, ClassifierFile, ClassifierNet, Init, Mode, Normalisation, Normalise, weights};
+use dyntta_nn::{
+    Arch, Classifier, ClassifierFile, ClassifierNet, Init, Mode, Normalisation, Normalise, weights,
+};
 
 use crate::augmentation::{Augmentation, Style};
 use crate::control::{Progress, Silent, Stop};

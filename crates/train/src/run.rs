@@ -20,9 +20,7 @@ use crate::fit::{EpochMetrics, RunFolder, check_same, fit, last_epoch};
 use crate::folder::{At, Place, Start, refused};
 use crate::identity;
 use crate::images::{Geometry, TrainingImages};
-use crate::input::{
-    check_classes, for_images, named, normalisation, report_skipped, usual, usual_name,
-};
+use crate::input::{check_classes, for_images, named, normalisation, report_skipped, usual, usual_name};
 use crate::options::{DataOptions, InputOptions, OnError, RecipeOptions, file, options};
 use crate::recipe::Recipe;
 use crate::setting::Setting;
