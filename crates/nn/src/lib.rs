@@ -7,6 +7,7 @@ mod cifar_resnet;
 pub mod classifier;
 mod enhancer;
 mod error;
+pub mod fed;
 mod init;
 pub mod layers;
 pub mod onnx;
