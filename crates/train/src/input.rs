@@ -3,7 +3,7 @@
 use dyntta_data::{Dataset, Preprocessing, Skipped};
 use dyntta_nn::Classifier;
 pub use dyntta_nn::fed::{
-    for_images, load_classifier, metadata, metadata_of, normalisation, usual, usual_name, usual_preset,
+    for_images, load_classifier, metadata, normalisation, usual, usual_name, usual_preset,
 };
 
 use crate::control::Progress;
