@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use clap::{Args as ClapArgs, Subcommand};
-use dyntta::{Enhancer, Method, Workspace};
+use dyntta::{Enhancer, Method, Options as Using, View, Workspace};
 use dyntta_corrupt::{Corruption, Preset, Severity, corrupt};
 use dyntta_files::Limits;
 use dyntta_image::{Rgb8, Stream};
@@ -158,7 +158,8 @@ fn report(options: &Options, what: &str, total: &[f64], parts: &[(&str, f64)], t
 
 fn forward(options: &Options) -> Result<()> {
     let Options { size: Size(w, h), batch, runs, .. } = *options;
-    let enhancer = Enhancer::untrained(Method::Dyntta, 0).with_control_size(options.control_size)?;
+    let view = options.control_size.map_or(View::Image, View::Side);
+    let enhancer = Enhancer::untrained(Method::Dyntta, 0).with_options(Using { view, ..Using::default() })?;
     let mut stream = Stream::new(0, &["bench"]);
     let images: Vec<f32> = (0..batch * 3 * h * w).map(|_| stream.uniform_f32()).collect();
     let mut out = vec![0.0; images.len()];
@@ -168,7 +169,7 @@ fn forward(options: &Options) -> Result<()> {
     for run in 0..=runs {
         workspace.reset_parts();
         let started = Instant::now();
-        enhancer.enhance_planar(&mut workspace, batch, h, w, &images, &mut out);
+        enhancer.enhance_planar(&mut workspace, batch, h, w, &images, &mut out)?;
         if run > 0 {
             total.push(started.elapsed().as_secs_f64());
             let p = workspace.parts();

@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use dyntta::{Enhancer, Workspace};
+use dyntta::{Enhancer, Exif, FileFormat, Options, Profile, View, Workspace};
 use dyntta_files::{shown, write_atomic};
-use dyntta_image::{Decode, Exif, FileFormat, Metadata, Profile, is_image_name, is_ours, read_with};
+use dyntta_image::{is_image_name, is_ours, read_with};
 use dyntta_train::Stop;
 
 use crate::bounds;
@@ -93,10 +93,13 @@ pub fn run(args: Args, mut claims: Claims, stop: &Stop) -> Result<()> {
         claims.file(&format!("the enhanced {}", shown(file)), out, is_ours);
     }
     claims.check()?;
-    let mut enhancer = Enhancer::load(&args.enhancer)?;
-    if let Some(size) = args.control_size {
-        enhancer = enhancer.with_control_size((size > 0).then_some(size))?;
-    }
+    let view = match args.control_size {
+        None => View::Stored,
+        Some(0) => View::Image,
+        Some(side) => View::Side(side),
+    };
+    let options = Options { view, exif: args.exif, ..Options::default() };
+    let enhancer = Enhancer::load_with(&args.enhancer, options)?;
     std::fs::create_dir_all(&args.out).with_context(|| format!("{}: cannot be made", shown(&args.out)))?;
     let mut progress = progress::new();
     progress.begin("enhancing", jobs.len() as u64, 0);
@@ -105,7 +108,7 @@ pub fn run(args: Args, mut claims: Claims, stop: &Stop) -> Result<()> {
     let mut workspace = Workspace::new();
     for (i, (file, out)) in jobs.iter().enumerate() {
         stop.check()?;
-        match enhance(&enhancer, &mut workspace, file, out, &args) {
+        match enhance(&enhancer, &mut workspace, file, out, args.format) {
             Ok(Profile::Dropped(what)) => dropped.push(format!("{}: {what}", shown(file))),
             Ok(Profile::Rgb(_)) => kept += 1,
             Ok(Profile::None) => {}
@@ -142,10 +145,9 @@ fn enhance(
     workspace: &mut Workspace,
     file: &Path,
     out: &Path,
-    args: &Args,
+    format: FileFormat,
 ) -> Result<Profile> {
-    let how = Decode { exif: args.exif, profile: true, ..Decode::default() };
-    let decoded = read_with(file, &how)?;
+    let decoded = read_with(file, &enhancer.decoding())?;
     let needed = BYTES_PER_PIXEL * (decoded.image.width() as u64) * (decoded.image.height() as u64);
     if let Some(free) = available_bytes().filter(|free| needed > *free) {
         let mib = |bytes: u64| bytes >> 20;
@@ -158,8 +160,6 @@ fn enhance(
             mib(free)
         );
     }
-    let image = enhancer.enhance_with(workspace, &decoded.image);
-    let metadata = Metadata { icc: decoded.profile.rgb(), marked: true };
-    write_atomic(out, &args.format.encode_with(&image, &metadata)?)?;
+    write_atomic(out, &enhancer.enhance_decoded(workspace, &decoded, format)?)?;
     Ok(decoded.profile)
 }

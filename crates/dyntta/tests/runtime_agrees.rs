@@ -1,6 +1,9 @@
 //! `dyntta-runtime` against the Burn modules: both from one checkpoint, on images of many sizes.
 #![allow(clippy::disallowed_macros, reason = "a test prints")]
 
+#[path = "../../runtime/tests/common/mod.rs"]
+mod common;
+
 use std::collections::HashMap;
 use std::path::Path;
 
@@ -33,9 +36,13 @@ fn config(method: Method) -> EnhancerConfig {
 
 /// Saves a fresh enhancer, and moves its batch norms away from where they start.
 fn save(dir: &Path, method: Method) {
-    let config = config(method);
-    let enhancer = checkpoint::build(&config, dir, config.seed, &Device::flex()).unwrap();
-    checkpoint::save(dir, &enhancer, &config).unwrap();
+    save_with(dir, &config(method));
+}
+
+fn save_with(dir: &Path, config: &EnhancerConfig) {
+    let method = config.method;
+    let enhancer = checkpoint::build(config, dir, config.seed, &Device::flex()).unwrap();
+    checkpoint::save(dir, &enhancer, config).unwrap();
     let path = dir.join(checkpoint::WEIGHTS);
     let (mut dict, metadata) = weights::read_safetensors(&path).unwrap();
     let mut moved = 0;
@@ -87,7 +94,7 @@ fn urie_agrees() {
     for [n, h, w] in sizes() {
         let x = image(n * 3 * h * w);
         let mut out = vec![f32::NAN; x.len()];
-        ours.enhance_planar(&mut workspace, n, h, w, &x, &mut out);
+        ours.enhance_planar(&mut workspace, n, h, w, &x, &mut out).unwrap();
         let tensor = Tensor::from_data(TensorData::new(x, [n, 3, h, w]), &device);
         let expected = values(burn.forward(tensor, Mode::Eval));
         worst = worst.max(close(&out, &expected, &format!("{n}x{h}x{w}")));
@@ -112,7 +119,7 @@ fn dyntta_agrees() {
             (burn.clone().with_control_size(view), loaded.clone().with_control_size(view).unwrap());
         let x = image(n * 3 * h * w);
         let mut out = vec![f32::NAN; x.len()];
-        ours.enhance_planar(&mut workspace, n, h, w, &x, &mut out);
+        ours.enhance_planar(&mut workspace, n, h, w, &x, &mut out).unwrap();
         let tensor = Tensor::from_data(TensorData::new(x, [n, 3, h, w]), &device);
         let expected = burn.forward(tensor, Mode::Eval);
         let what = format!("{n}x{h}x{w} seen at {view:?}");
@@ -140,7 +147,7 @@ fn bytes_and_explanations_agree() {
     let bytes = dyntta_image::Rgb8::from_planar(w, h, &values(expected.images)).unwrap();
 
     let ours = dyntta_runtime::Enhancer::load(dir.path()).unwrap();
-    let enhanced = ours.enhance(&picture);
+    let enhanced = ours.enhance(&picture).unwrap();
     assert!(bytes.data().iter().zip(enhanced.data()).all(|(a, b)| a.abs_diff(*b) <= 1));
     let bank = Bank::paper();
     let (weights, raw) = (values(expected.weights), values(expected.raw));
@@ -164,7 +171,78 @@ fn a_fresh_network_is_the_same_in_both() {
     let ours = dyntta_runtime::Enhancer::untrained(dyntta_runtime::Method::Urie, 9);
     let x = image(3 * 20 * 30);
     let mut out = vec![0.0; x.len()];
-    ours.enhance_planar(&mut Workspace::new(), 1, 20, 30, &x, &mut out);
+    ours.enhance_planar(&mut Workspace::new(), 1, 20, 30, &x, &mut out).unwrap();
     let expected = burn.forward(Tensor::from_data(TensorData::new(x, [1, 3, 20, 30]), &device), Mode::Eval);
     close(&out, &values(expected), "fresh");
+}
+
+/// Holds `eval`, which loads by Burn, to `enhance`, which loads by the runtime, without a word on the view to either.
+fn eval_agrees_with_enhance(path: &Path, what: &str) {
+    let device = Device::flex();
+    let (eval, _) = checkpoint::load(path, &device).unwrap();
+    let enhance = dyntta::Enhancer::load(path).unwrap();
+    for [w, h] in [[32, 32], [47, 33], [9, 60], [100, 80], [224, 224]] {
+        let data = (0..h * w * 3).map(|i| (i * 37 % 251) as u8).collect();
+        let picture = dyntta_image::Rgb8::new(w, h, data).unwrap();
+        let tensor = Tensor::from_data(TensorData::new(picture.to_planar(), [1, 3, h, w]), &device);
+        let expected = values(eval.forward(tensor, Mode::Eval));
+        let expected = dyntta_image::Rgb8::from_planar(w, h, &expected).unwrap();
+        let found = enhance.enhance(&picture).unwrap();
+        let apart = expected.data().iter().zip(found.data()).map(|(a, b)| a.abs_diff(*b)).max().unwrap();
+        assert!(apart <= 1, "{what}, {w}x{h}: {apart} levels apart");
+        assert!(found != picture, "{what}, {w}x{h}: nothing was enhanced");
+    }
+}
+
+#[test]
+fn eval_and_enhance_agree_at_every_size_with_and_without_a_stored_view() {
+    for (method, control_size) in
+        [(Method::Urie, None), (Method::Dyntta, None), (Method::Dyntta, Some(24)), (Method::Dyntta, Some(48))]
+    {
+        let dir = tempfile::tempdir().unwrap();
+        save_with(dir.path(), &EnhancerConfig { control_size, ..config(method) });
+        eval_agrees_with_enhance(dir.path(), &format!("{method}, view {control_size:?}"));
+    }
+}
+
+/// A config as version 0.1.0 wrote it before the view was always stored.
+const BEFORE: &str = r#"{
+  "format": 1,
+  "method": "dyntta",
+  "bank": BANK,
+  "image_size": [
+    32,
+    32
+  ],
+  "classifier": {
+    "arch": "cifar-resnet20",
+    "normalisation": {
+      "mean": [0.485, 0.456, 0.406],
+      "std": [0.229, 0.224, 0.225]
+    },
+    "classes": ["a", "b"]
+  },
+  "seed": 0,
+  "versions": {
+    "burn": "0.22.1",
+    "dyntta": "0.1.0"
+  },
+  "training": {
+    "epochs": 1,
+    "preset": "cifar"
+  }
+}"#;
+
+#[test]
+fn a_checkpoint_from_before_loads() {
+    let dir = tempfile::tempdir().unwrap();
+    // The keys and shapes as they stand in the runtime's tests, by hand.
+    let bank = Bank::paper();
+    let names: Vec<&str> = bank.names().collect();
+    let config = BEFORE.replace("BANK", &serde_json::to_string(&names).unwrap());
+    let folder = common::write(dir.path(), &common::dyntta(50, true), &config);
+    eval_agrees_with_enhance(&folder, "a checkpoint from before");
+    let enhancer = dyntta::Enhancer::load(&folder).unwrap();
+    assert_eq!(enhancer.config().unwrap().image_size, [32, 32]);
+    assert_eq!(enhancer.config().unwrap().classifier.classes, ["a", "b"]);
 }

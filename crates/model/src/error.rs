@@ -45,6 +45,18 @@ pub enum Error {
         /// Its side.
         side: usize,
     },
+    /// A file asks for more than its reader's limits allow.
+    #[error("{}: expected at most {limit} {unit}, found {found}", shown(path))]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// What is counted, such as "elements in all".
+        unit: &'static str,
+        /// The most there may be.
+        limit: usize,
+        /// How many there are.
+        found: usize,
+    },
     /// A config's list of augmentations is not a bank.
     #[error("{}: `bank`: {source}", shown(path))]
     Bank {

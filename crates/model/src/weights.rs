@@ -263,11 +263,13 @@ impl WeightFile {
         }
         let all: u64 = self.sources.iter().map(Source::len).fold(0, u64::saturating_add);
         let bound = all.saturating_mul(4).saturating_add(4 * SPARE as u64);
-        if elements > self.limits.total_elements || bytes > bound {
-            let expected = format!(
-                "at most {} elements in all, and no more than a file of {all} bytes holds",
-                self.limits.total_elements
-            );
+        let limit = self.limits.total_elements;
+        if elements > limit {
+            let path = self.path.clone();
+            return Err(Error::TooLarge { path, unit: "elements in all", limit, found: elements });
+        }
+        if bytes > bound {
+            let expected = format!("no more elements than a file of {all} bytes holds");
             return Err(Error::format(&self.path, expected, format!("{elements} elements")));
         }
         Ok(reader)

@@ -8,6 +8,7 @@ pub mod classifier;
 mod classifier_file;
 mod enhancer;
 mod error;
+pub mod fed;
 mod init;
 pub mod layers;
 pub mod onnx;

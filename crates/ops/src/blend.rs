@@ -46,7 +46,7 @@ impl<'a> Inputs<'a> {
         network: Option<&'a [f32]>,
     ) -> Result<Self, Error> {
         let n = shape.n;
-        view::check(shape.h, shape.w)?;
+        shape.check()?;
         length("image", BATCH, shape.batch(), image.len())?;
         length("raw", COLUMNS, n * bank.len(), raw.len())?;
         length("weights", COLUMNS, n * bank.len(), weights.len())?;

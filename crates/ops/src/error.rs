@@ -66,6 +66,16 @@ pub enum Error {
         /// Width.
         w: usize,
     },
+    /// A batch of more images than can be counted.
+    #[error("{n} images of {h} x {w} pixels are more than any memory holds")]
+    TooMany {
+        /// Images.
+        n: usize,
+        /// Height.
+        h: usize,
+        /// Width.
+        w: usize,
+    },
     /// A buffer of the wrong length.
     #[error("`{buffer}` has {found} values, expected {expected} ({layout})")]
     Length {

@@ -12,6 +12,18 @@ pub struct Shape {
 }
 
 impl Shape {
+    /// Whether images of this size can be worked on, and so many be counted.
+    ///
+    /// # Errors
+    /// [`Error::NoPixels`] if a side is 0; [`Error::TooLarge`].
+    pub fn check(self) -> Result<(), Error> {
+        check(self.h, self.w)?;
+        match self.image().checked_mul(self.n) {
+            Some(values) if values <= isize::MAX as usize / 4 => Ok(()),
+            _ => Err(Error::TooMany { n: self.n, h: self.h, w: self.w }),
+        }
+    }
+
     /// Pixels of one channel of one image.
     pub fn pixels(self) -> usize {
         self.h * self.w

@@ -18,7 +18,7 @@ fn benches(criterion: &mut Criterion) {
             let mut calls = 0;
             criterion.bench_function(&format!("{name}/{n}x{side}"), |b| {
                 b.iter(|| {
-                    enhancer.enhance_planar(&mut workspace, n, side, side, &x, &mut out);
+                    enhancer.enhance_planar(&mut workspace, n, side, side, &x, &mut out).unwrap();
                     calls += 1;
                 });
             });

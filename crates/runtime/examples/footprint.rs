@@ -27,7 +27,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     for _ in 0..calls {
         workspace.reset_parts();
         let start = Instant::now();
-        let enhanced = enhancer.enhance_with(&mut workspace, &image);
+        let enhanced = enhancer.enhance_with(&mut workspace, &image).unwrap();
         let sum: u64 = enhanced.data().iter().map(|b| u64::from(*b)).sum();
         let ms = start.elapsed().as_secs_f64() * 1e3;
         println!(

@@ -3,7 +3,7 @@
 //! ```no_run
 //! let enhancer = dyntta_runtime::Enhancer::load("runs/dyntta")?;
 //! let image = dyntta_image::read("photo.jpg")?;
-//! dyntta_image::write("enhanced.png", &enhancer.enhance(&image))?;
+//! dyntta_image::write("enhanced.png", &enhancer.enhance(&image)?)?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
@@ -32,8 +32,11 @@ use dyntta_kernels::pool::{AvgPool, adaptive_avg_pool_forward};
 use dyntta_kernels::upsample::{Upsample, upsample_forward};
 use dyntta_model::{Checkpoint, Normalisation, check_view};
 use dyntta_ops::{Bank, Shape, blend};
+use rayon::prelude::*;
 
 pub use dyntta_model::{EnhancerConfig as Config, Error, Limits, Method, Mismatch};
+/// What can be wrong with an image or a buffer: its size, or its length.
+pub use dyntta_ops::Error as InputError;
 pub use workspace::{Parts, Workspace};
 
 use resnet::ResNet18;
@@ -80,7 +83,15 @@ impl Enhancer {
     /// # Errors
     /// [`Error`], if a file is missing or not what it should be, or the weights do not fit the config.
     pub fn load(path: impl AsRef<Path>) -> Result<Self, Error> {
-        Self::new(Checkpoint::open(path.as_ref(), &Limits::DEFAULT)?)
+        Self::load_with(path, &Limits::DEFAULT)
+    }
+
+    /// As [`Enhancer::load`], within other limits.
+    ///
+    /// # Errors
+    /// As [`Enhancer::load`], and if the files ask for more than `limits` allow.
+    pub fn load_with(path: impl AsRef<Path>, limits: &Limits) -> Result<Self, Error> {
+        Self::new(Checkpoint::open(path.as_ref(), limits)?)
     }
 
     /// As [`Enhancer::load`], from the bytes of a weight file and the text of its config; `name` stands for both in messages.
@@ -121,6 +132,14 @@ impl Enhancer {
         Ok(self)
     }
 
+    /// The same enhancer with its control network looking at what the checkpoint says: a view of the size that it saw in training;
+    /// without a config, the image itself.
+    #[must_use]
+    pub fn with_stored_view(self) -> Self {
+        let view = self.config.as_deref().map(Config::view);
+        Self { view, ..self }
+    }
+
     /// What was saved beside the weights; absent for bare weights and untrained ones.
     pub fn config(&self) -> Option<&Config> {
         self.config.as_deref()
@@ -144,29 +163,38 @@ impl Enhancer {
 
     /// Enhances an image of any size. Values outside `0..=1` are clamped before they are rounded to bytes.
     ///
-    /// # Panics
-    /// If the image has no pixels, more than 2^30, or a side longer than 2^28.
-    pub fn enhance(&self, image: &Rgb8) -> Rgb8 {
+    /// # Errors
+    /// [`InputError::TooLarge`] if the image has more than 2^30 pixels, or a side longer than 2^28.
+    pub fn enhance(&self, image: &Rgb8) -> Result<Rgb8, InputError> {
         self.enhance_with(&mut Workspace::new(), image)
+    }
+
+    /// [`Enhancer::enhance`] for images of any sizes, to the bit: none depends on the others. Small images are shared out
+    /// between the threads.
+    ///
+    /// # Errors
+    /// As [`Enhancer::enhance`], of the first image that has one.
+    pub fn enhance_batch(&self, images: &[Rgb8]) -> Result<Vec<Rgb8>, InputError> {
+        each(images, |workspace, image| self.enhance_with(workspace, image))
     }
 
     /// [`Enhancer::enhance`] with buffers that stay.
     ///
-    /// # Panics
+    /// # Errors
     /// As [`Enhancer::enhance`].
-    pub fn enhance_with(&self, workspace: &mut Workspace, image: &Rgb8) -> Rgb8 {
+    pub fn enhance_with(&self, workspace: &mut Workspace, image: &Rgb8) -> Result<Rgb8, InputError> {
         let (h, w) = (image.height(), image.width());
+        Shape { n: 1, h, w }.check()?;
         // Lent to this call, so that the rest of the workspace can be lent on.
         let mut planar = std::mem::take(&mut workspace.planar);
         let [x, out] = &mut planar;
         let (x, out) = (x.ensure(3 * h * w), out.ensure(3 * h * w));
         timed(&mut workspace.parts.conversions, || image.write_planar(x));
-        self.enhance_planar(workspace, 1, h, w, x, out);
-        let enhanced = timed(&mut workspace.parts.conversions, || {
-            Rgb8::from_planar(w, h, out).expect("three bytes a pixel")
-        });
+        let done = self.enhance_planar(workspace, 1, h, w, x, out);
+        let enhanced = timed(&mut workspace.parts.conversions, || Rgb8::from_planar(w, h, out));
         workspace.planar = planar;
-        enhanced
+        done?;
+        Ok(enhanced.expect("as many values as the image has"))
     }
 
     /// Enhances a batch of `n` images of `h` x `w` pixels: `x` and `out` are `[n, 3, h, w]`, values in `0..=1`.
@@ -174,8 +202,10 @@ impl Enhancer {
     /// DynTTA's result is in that range. URIE's may leave it, as published: clamp it. An image's result does not depend on
     /// its neighbours in the batch, but for rounding, nor on the number of threads.
     ///
-    /// # Panics
-    /// If `x` or `out` are not `n * 3 * h * w` long, or an image has more than 2^30 pixels or a side longer than 2^28.
+    /// # Errors
+    /// [`InputError::Length`] if `x` or `out` are not `n * 3 * h * w` long; [`InputError::NoPixels`] if there are images, and a
+    /// side is 0; [`InputError::TooLarge`] if an image has more than 2^30 pixels or a side longer than 2^28;
+    /// [`InputError::TooMany`].
     pub fn enhance_planar(
         &self,
         workspace: &mut Workspace,
@@ -184,18 +214,20 @@ impl Enhancer {
         w: usize,
         x: &[f32],
         out: &mut [f32],
-    ) {
-        let size = 3 * h * w;
-        assert!(
-            x.len() == n * size && out.len() == n * size,
-            "x and out have {} and {} floats where {} belong ({n} x 3 x {h} x {w})",
-            x.len(),
-            out.len(),
-            n * size,
-        );
+    ) -> Result<(), InputError> {
         workspace.decided = [0, 0];
-        if x.is_empty() {
-            return;
+        let shape = Shape { n, h, w };
+        if n > 0 {
+            shape.check()?;
+        }
+        let (size, expected) = if n > 0 { (shape.image(), shape.batch()) } else { (0, 0) };
+        for (buffer, found) in [("x", x.len()), ("out", out.len())] {
+            if found != expected {
+                return Err(InputError::Length { buffer, layout: "n * 3 * h * w", expected, found });
+            }
+        }
+        if n == 0 {
+            return Ok(());
         }
         let view = self.view_size([h, w]);
         let mut undecided = match &*self.model {
@@ -234,33 +266,37 @@ impl Enhancer {
                     let columns = group.start * bank.len()..group.end * bank.len();
                     timed(&mut parts.blend, || {
                         let shape = Shape { n: count, h, w };
-                        blend::forward(
-                            bank,
-                            shape,
-                            x,
-                            &raw[columns.clone()],
-                            &weights[columns],
-                            network,
-                            out,
-                        )
-                        .unwrap_or_else(|error| panic!("{error}"));
-                    });
+                        blend::forward(bank, shape, x, &raw[columns.clone()], &weights[columns], network, out)
+                    })?;
                 }
             }
         }
+        Ok(())
     }
 
-    /// What the control network decides for an image, in the order of the bank; `None` for a URIE, which decides nothing.
+    /// What the control network decides for an image, in the order of the bank; nothing for a URIE, which decides nothing.
     ///
-    /// # Panics
-    /// If the image has no pixels.
-    pub fn explain(&self, image: &Rgb8) -> Option<Vec<Decision>> {
-        let Model::Dyntta { control, bank, .. } = &*self.model else { return None };
-        let mut workspace = Workspace::new();
-        let size = [1, image.height(), image.width()];
-        let view = self.view_size([image.height(), image.width()]);
-        let images = decide_most(control, bank, &mut workspace, size, &image.to_planar(), view);
-        let Workspace { control: buffers, raw, weights, .. } = &mut workspace;
+    /// # Errors
+    /// As [`Enhancer::enhance`].
+    pub fn explain(&self, image: &Rgb8) -> Result<Vec<Decision>, InputError> {
+        self.explain_with(&mut Workspace::new(), image)
+    }
+
+    /// [`Enhancer::explain`] for images of any sizes, to the bit.
+    ///
+    /// # Errors
+    /// As [`Enhancer::enhance`], of the first image that has one.
+    pub fn explain_batch(&self, images: &[Rgb8]) -> Result<Vec<Vec<Decision>>, InputError> {
+        each(images, |workspace, image| self.explain_with(workspace, image))
+    }
+
+    fn explain_with(&self, workspace: &mut Workspace, image: &Rgb8) -> Result<Vec<Decision>, InputError> {
+        let (h, w) = (image.height(), image.width());
+        Shape { n: 1, h, w }.check()?;
+        let Model::Dyntta { control, bank, .. } = &*self.model else { return Ok(Vec::new()) };
+        let view = self.view_size([h, w]);
+        let images = decide_most(control, bank, workspace, [1, h, w], &image.to_planar(), view);
+        let Workspace { control: buffers, raw, weights, .. } = workspace;
         let (raw, weights) = (raw.ensure(bank.len()), weights.ensure(bank.len()));
         decide(control, bank, buffers, images, view, raw, weights);
         let (raw, weights) = (workspace.raw(), workspace.weights());
@@ -269,13 +305,28 @@ impl Enhancer {
             weight: weights[slot],
             factor: bank.op(slot).and_then(|op| op.magnitude()).map(|m| m.factor(raw[slot])),
         };
-        Some(bank.names().enumerate().map(decision).collect())
+        Ok(bank.names().enumerate().map(decision).collect())
     }
 
     /// Height and width of what the control network sees of an image.
     fn view_size(&self, size: [usize; 2]) -> [usize; 2] {
         self.view.unwrap_or(size)
     }
+}
+
+/// What `work` makes of each image, in their order. Each image is worked on alone, so that its neighbours change nothing; small
+/// ones in parts side by side, a workspace a part, large ones one after the other, since each fills the threads and the memory.
+fn each<T: Send>(
+    images: &[Rgb8],
+    work: impl Fn(&mut Workspace, &Rgb8) -> Result<T, InputError> + Sync,
+) -> Result<Vec<T>, InputError> {
+    let part = |images: &[Rgb8]| -> Vec<Result<T, InputError>> {
+        let mut workspace = Workspace::new();
+        images.iter().map(|image| work(&mut workspace, image)).collect()
+    };
+    let small = images.iter().all(|image| image.data().len() / 3 <= NETWORK_PIXELS);
+    let size = if small { images.len().div_ceil(rayon::current_num_threads()) } else { images.len() };
+    images.par_chunks(size.max(1)).map(part).collect::<Vec<_>>().into_iter().flatten().collect()
 }
 
 /// Decides on all images but the last group, whose view it leaves ready for [`decide`]; returns that group.

@@ -54,7 +54,7 @@ fn steady(method: Method, [n, h, w]: [usize; 3]) -> ([Allocated; 2], usize) {
         for counter in [&COUNT, &BYTES, &LARGEST] {
             counter.store(0, Relaxed);
         }
-        enhancer.enhance_planar(&mut workspace, n, h, w, &x, &mut out);
+        enhancer.enhance_planar(&mut workspace, n, h, w, &x, &mut out).unwrap();
         let [count, bytes, largest] = [&COUNT, &BYTES, &LARGEST].map(|counter| counter.load(Relaxed));
         Allocated { count, bytes, largest }
     };

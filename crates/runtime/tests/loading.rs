@@ -65,7 +65,7 @@ fn the_published_keys_load_as_ours() {
     let x = image(3 * 9 * 8, "published");
     let run = |path: &Path| {
         let mut out = vec![0.0; x.len()];
-        Enhancer::load(path).unwrap().enhance_planar(&mut Workspace::new(), 1, 9, 8, &x, &mut out);
+        Enhancer::load(path).unwrap().enhance_planar(&mut Workspace::new(), 1, 9, 8, &x, &mut out).unwrap();
         out
     };
     assert_eq!(run(&theirs), run(&ours));
@@ -171,7 +171,7 @@ fn half_precision_and_double_precision_weights_load() {
     let x = image(3 * 8 * 8, "precision");
     let run = |path: &Path| {
         let mut out = vec![0.0; x.len()];
-        Enhancer::load(path).unwrap().enhance_planar(&mut Workspace::new(), 1, 8, 8, &x, &mut out);
+        Enhancer::load(path).unwrap().enhance_planar(&mut Workspace::new(), 1, 8, 8, &x, &mut out).unwrap();
         out
     };
     let path = dir.path().join("f32.safetensors");
@@ -213,7 +213,7 @@ fn weights_that_are_not_numbers_are_refused_and_huge_ones_do_not_panic() {
             let enhancer = Enhancer::load(folder).unwrap();
             let picture =
                 dyntta_image::Rgb8::new(9, 7, (0..9 * 7 * 3).map(|i| (i * 5 % 256) as u8).collect()).unwrap();
-            enhancer.enhance(&picture);
+            enhancer.enhance(&picture).unwrap();
             enhancer.explain(&picture).unwrap();
         }
     }
@@ -238,10 +238,10 @@ fn bytes_load_as_files_do() {
     let limits = dyntta_runtime::Limits::DEFAULT;
     let picture =
         dyntta_image::Rgb8::new(9, 7, (0..9 * 7 * 3).map(|i| (i * 5 % 256) as u8).collect()).unwrap();
-    let expected = Enhancer::load(&folder).unwrap().enhance(&picture);
+    let expected = Enhancer::load(&folder).unwrap().enhance(&picture).unwrap();
     for config in [Some(text.as_str()), None] {
         let enhancer = Enhancer::from_bytes(bytes.clone(), config, "bytes", &limits).unwrap();
-        assert_eq!(enhancer.enhance(&picture).data(), expected.data());
+        assert_eq!(enhancer.enhance(&picture).unwrap().data(), expected.data());
     }
     let small = dyntta_runtime::Limits { model_bytes: 100, ..limits };
     says(

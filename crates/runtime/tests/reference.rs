@@ -3,7 +3,7 @@
 mod common;
 
 use common::{Plain, close, config, dyntta, image, tempdir, urie, write, write_weights};
-use dyntta_image::Rgb8;
+use dyntta_image::{Rgb8, Stream};
 use dyntta_ops::Bank;
 use dyntta_runtime::{Enhancer, Method, Workspace};
 
@@ -24,7 +24,7 @@ fn a_urie_is_the_plain_network() {
         let [n, h, w] = size;
         let x = image(n * 3 * h * w, &format!("{size:?}"));
         let mut out = vec![f32::NAN; x.len()];
-        enhancer.enhance_planar(&mut workspace, n, h, w, &x, &mut out);
+        enhancer.enhance_planar(&mut workspace, n, h, w, &x, &mut out).unwrap();
         let expected = Plain(&tensors).urie("", size, &x);
         close(&out, &expected, TOLERANCE, &format!("{size:?}"));
         // The residual must be worth comparing.
@@ -48,7 +48,7 @@ fn dyntta_is_the_plain_pipeline() {
         let enhancer = loaded.clone().with_control_size(view).unwrap();
         let x = image(n * 3 * h * w, &format!("{size:?}"));
         let mut out = vec![f32::NAN; x.len()];
-        enhancer.enhance_planar(&mut workspace, n, h, w, &x, &mut out);
+        enhancer.enhance_planar(&mut workspace, n, h, w, &x, &mut out).unwrap();
         let plain = Plain(&tensors);
         let [raw, weights] = plain.decide(view, size, &x);
         let what = format!("{view:?} {size:?}");
@@ -67,7 +67,7 @@ fn buffers_made_for_a_small_image_are_large_enough() {
         for [n, h, w] in [[1, 1, 1], [3, 1, 40], [2, 5, 3], [1, 4, 4], [1, 64, 9], [17, 8, 8]] {
             let x = image(n * 3 * h * w, "small");
             let mut out = vec![f32::NAN; x.len()];
-            enhancer.enhance_planar(&mut Workspace::new(), n, h, w, &x, &mut out);
+            enhancer.enhance_planar(&mut Workspace::new(), n, h, w, &x, &mut out).unwrap();
             assert!(out.iter().all(|v| (0.0..=1.0).contains(v)), "{view:?} {n} {h} {w}");
         }
     }
@@ -81,7 +81,7 @@ fn a_bank_without_network_needs_no_urie() {
     let bank = Bank::from_names(&["rotate", "identity", "low_pass_0.3"]).unwrap();
     let x = image(3 * 20 * 30, "no network");
     let mut out = vec![0.0; x.len()];
-    enhancer.enhance_planar(&mut Workspace::new(), 1, 20, 30, &x, &mut out);
+    enhancer.enhance_planar(&mut Workspace::new(), 1, 20, 30, &x, &mut out).unwrap();
     close(&out, &Plain(&tensors).dyntta(&bank, Some(16), [1, 20, 30], &x), TOLERANCE, "blend");
 }
 
@@ -103,7 +103,7 @@ fn explain_names_weights_and_factors() {
             assert!((found - expected).abs() < 1e-2, "{}: {found} for {expected}", decision.name);
         }
     }
-    assert_eq!(Enhancer::untrained(Method::Urie, 0).explain(&picture), None);
+    assert_eq!(Enhancer::untrained(Method::Urie, 0).explain(&picture).unwrap(), []);
 }
 
 #[test]
@@ -113,10 +113,10 @@ fn bytes_are_the_planes_clamped_and_rounded() {
     let x = picture.to_planar();
     let mut out = vec![0.0; x.len()];
     let mut workspace = Workspace::new();
-    enhancer.enhance_planar(&mut workspace, 1, 10, 21, &x, &mut out);
+    enhancer.enhance_planar(&mut workspace, 1, 10, 21, &x, &mut out).unwrap();
     let expected = Rgb8::from_planar(21, 10, &out).unwrap();
-    assert_eq!(enhancer.enhance(&picture), expected);
-    assert_eq!(enhancer.enhance_with(&mut workspace, &picture), expected);
+    assert_eq!(enhancer.enhance(&picture).unwrap(), expected);
+    assert_eq!(enhancer.enhance_with(&mut workspace, &picture).unwrap(), expected);
 }
 
 #[test]
@@ -129,10 +129,10 @@ fn a_batch_is_its_images_one_by_one() {
         let x = image(n * size, "batch");
         let mut together = vec![0.0; x.len()];
         let mut workspace = Workspace::new();
-        enhancer.enhance_planar(&mut workspace, n, h, w, &x, &mut together);
+        enhancer.enhance_planar(&mut workspace, n, h, w, &x, &mut together).unwrap();
         let mut alone = vec![0.0; x.len()];
         for (x, out) in x.chunks_exact(size).zip(alone.chunks_exact_mut(size)) {
-            enhancer.enhance_planar(&mut workspace, 1, h, w, x, out);
+            enhancer.enhance_planar(&mut workspace, 1, h, w, x, out).unwrap();
         }
         // The convolution sums in another order where a batch is large and its maps tiny.
         close(&together, &alone, 1e-5, &format!("{method:?}"));
@@ -147,7 +147,7 @@ fn threads_change_nothing() {
     let run = |threads| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         let mut out = vec![0.0; x.len()];
-        pool.install(|| enhancer.enhance_planar(&mut Workspace::new(), n, h, w, &x, &mut out));
+        pool.install(|| enhancer.enhance_planar(&mut Workspace::new(), n, h, w, &x, &mut out)).unwrap();
         out
     };
     let one = run(1);
@@ -158,20 +158,73 @@ fn threads_change_nothing() {
     let mut outs = [(); 2].map(|()| vec![0.0; x.len()]);
     std::thread::scope(|scope| {
         for out in &mut outs {
-            scope.spawn(|| enhancer.enhance_planar(&mut Workspace::new(), n, h, w, &x, out));
+            scope.spawn(|| enhancer.enhance_planar(&mut Workspace::new(), n, h, w, &x, out).unwrap());
         }
     });
     assert!(outs.iter().all(|out| *out == one));
 }
 
 #[test]
-fn nothing_in_gives_nothing_out() {
-    let enhancer = Enhancer::untrained(Method::Urie, 0);
-    let mut workspace = Workspace::new();
-    for (n, h, w) in [(0, 5, 5), (3, 0, 5), (3, 5, 0)] {
-        enhancer.enhance_planar(&mut workspace, n, h, w, &[], &mut []);
+fn buffers_that_do_not_fit_and_sizes_of_nothing_are_errors() {
+    for method in [Method::Urie, Method::Dyntta] {
+        let enhancer = Enhancer::untrained(method, 0);
+        let mut workspace = Workspace::new();
+        enhancer.enhance_planar(&mut workspace, 0, 5, 5, &[], &mut []).unwrap();
+        assert_eq!(workspace.bytes(), 0);
+        let most = usize::MAX;
+        for ((n, h, w), (x, out), said) in [
+            ((1, 2, 2), (11, 12), "`x` has 11 values, expected 12"),
+            ((1, 2, 2), (12, 13), "`out` has 13 values, expected 12"),
+            ((0, 2, 2), (0, 12), "`out` has 12 values, expected 0"),
+            ((3, 0, 5), (0, 0), "have no pixels"),
+            ((3, 5, 0), (0, 0), "have no pixels"),
+            ((1, most, 2), (6, 6), "too large"),
+            ((1, 1 << 29, 1), (6, 6), "too large"),
+            // 2^62 images of 4 pixels: their values are a multiple of 2^64.
+            ((1 << 62, 2, 2), (0, 0), "more than any memory holds"),
+            ((most, 1, 1), (3, 3), "more than any memory holds"),
+        ] {
+            let (x, mut out) = (vec![0.5; x], vec![0.5; out]);
+            let error = enhancer.enhance_planar(&mut workspace, n, h, w, &x, &mut out).unwrap_err();
+            assert!(error.to_string().contains(said), "{n} {h} {w}: {error}");
+        }
     }
-    assert_eq!(workspace.bytes(), 0);
+}
+
+/// Images of many sizes, drawn from a seed.
+fn pictures(seed: u64) -> Vec<Rgb8> {
+    let mut stream = Stream::new(seed, &["pictures"]);
+    let count = 1 + stream.below(7);
+    let mut picture = |_| {
+        let (w, h) = (1 + stream.below(70), 1 + stream.below(70));
+        Rgb8::new(w, h, (0..w * h * 3).map(|_| stream.below(256) as u8).collect()).unwrap()
+    };
+    (0..count).map(&mut picture).collect()
+}
+
+#[test]
+fn a_batch_is_its_images_to_the_bit() {
+    for method in [Method::Urie, Method::Dyntta] {
+        let enhancer = Enhancer::untrained(method, 4).with_control_size(Some(24)).unwrap();
+        for seed in 0..6 {
+            let images = pictures(seed);
+            let single: Vec<Rgb8> = images.iter().map(|image| enhancer.enhance(image).unwrap()).collect();
+            let explained: Vec<_> = images.iter().map(|image| enhancer.explain(image).unwrap()).collect();
+            for threads in [1, 2, 5] {
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+                let together = pool.install(|| enhancer.enhance_batch(&images)).unwrap();
+                assert!(together == single, "{method:?}, seed {seed}, {threads} threads");
+                let together = pool.install(|| enhancer.explain_batch(&images)).unwrap();
+                assert_eq!(together, explained, "{method:?}, seed {seed}, {threads} threads");
+            }
+        }
+        // A large one among them: one after the other.
+        let mut images = pictures(9);
+        images.insert(1, Rgb8::new(500, 300, (0..450_000).map(|i| (i * 7 % 251) as u8).collect()).unwrap());
+        let single: Vec<Rgb8> = images.iter().map(|image| enhancer.enhance(image).unwrap()).collect();
+        assert!(enhancer.enhance_batch(&images).unwrap() == single);
+        assert_eq!(enhancer.enhance_batch(&[]).unwrap(), []);
+    }
 }
 
 #[test]
@@ -180,7 +233,7 @@ fn parts_add_up() {
     let x = image(3 * 64 * 64, "parts");
     let (mut out, mut workspace) = (vec![0.0; x.len()], Workspace::new());
     let start = std::time::Instant::now();
-    enhancer.enhance_planar(&mut workspace, 1, 64, 64, &x, &mut out);
+    enhancer.enhance_planar(&mut workspace, 1, 64, 64, &x, &mut out).unwrap();
     let parts = workspace.parts();
     assert!(parts.total() <= start.elapsed());
     assert!(

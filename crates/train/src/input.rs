@@ -1,90 +1,13 @@
 //! What a classifier is fed: its preprocessing in a run, its class names, and broken files.
 
-use std::collections::BTreeMap;
-use std::path::Path;
-
-use burn::tensor::Device;
-use dyntta_corrupt::Preset;
 use dyntta_data::{Dataset, Preprocessing, Skipped};
-use dyntta_nn::zoo::Input;
-use dyntta_nn::{About, Arch, Classifier, ClassifierFile, Normalisation, onnx};
+use dyntta_nn::Classifier;
+pub use dyntta_nn::fed::{
+    for_images, load_classifier, metadata, normalisation, usual, usual_name, usual_preset,
+};
 
 use crate::control::Progress;
 use crate::error::Error;
-
-/// The preset of an architecture where none is named.
-pub fn usual_preset(arch: Arch) -> Preset {
-    match arch {
-        Arch::CifarResNet(_) => Preset::Cifar,
-        _ => Preset::Imagenet,
-    }
-}
-
-/// The usual preprocessing of an architecture with published weights, else a preset's: ImageNet's at 224 pixels, or the
-/// whole image at 32.
-pub fn usual(preset: Preset, arch: Option<Arch>) -> Preprocessing {
-    match (preset, arch) {
-        (Preset::Imagenet, Some(arch @ Arch::Zoo(_))) => {
-            let Input { resize, crop, filter, normalisation, .. } = arch.input();
-            let mut usual = Preprocessing::imagenet(crop);
-            usual.fit.interpolation = filter;
-            // The shorter side is the crop over this, rounded down: not one pixel short for a rounding error.
-            let exact = crop as f64 / resize as f64;
-            let short = ((crop as f64 / exact) as usize) < resize;
-            usual.fit.crop_pct = if short { exact * (1.0 - 1e-12) } else { exact };
-            Preprocessing { mean: normalisation.mean, std: normalisation.std, ..usual }
-        }
-        (Preset::Imagenet, _) => Preprocessing::imagenet(224),
-        (Preset::Cifar, _) => Preprocessing::cifar(32),
-    }
-}
-
-/// What [`usual`] is called in a message.
-pub fn usual_name(preset: Preset, arch: Option<Arch>) -> String {
-    match (preset, arch) {
-        (Preset::Imagenet, Some(arch @ Arch::Zoo(_))) => format!("{arch}'s published weights"),
-        _ => format!("the {preset} preset"),
-    }
-}
-
-/// What a graph says of what it is fed; empty without one.
-pub fn metadata(graph: Option<&onnx::Graph>) -> BTreeMap<String, String> {
-    graph.map(onnx::Graph::about).unwrap_or_default()
-}
-
-/// Reads a classifier. For an ONNX file, `fed` tells from the architecture and the file's [`metadata`] what it will be fed, so
-/// that it is tried out with images of that size, and scores for as many classes.
-///
-/// # Errors
-/// As [`Classifier::load_with`], and those of `fed`.
-pub fn load_classifier<E: From<dyntta_nn::Error>>(
-    path: &Path,
-    arch: Option<Arch>,
-    options: onnx::Options,
-    device: &Device,
-    fed: impl FnOnce(Arch, BTreeMap<String, String>) -> Result<Preprocessing, E>,
-) -> Result<Classifier, E> {
-    let file = ClassifierFile::open(path, arch, &options)?;
-    let About { arch, metadata, .. } = file.about();
-    if *arch != Some(Arch::Onnx) {
-        return Ok(file.classifier(Normalisation::IMAGENET, &options, device)?);
-    }
-    let fed = fed(Arch::Onnx, metadata.clone())?;
-    Ok(file.classifier(normalisation(&fed), &for_images(options, &fed), device)?)
-}
-
-/// These options, with what a preprocessing says of the images and the classes.
-pub fn for_images(options: onnx::Options, fed: &Preprocessing) -> onnx::Options {
-    let size = fed.fit.size;
-    let classes = fed.classes.as_ref().map(Vec::len);
-    onnx::Options { size: Some([size.height, size.width]), classes, ..options }
-}
-
-/// What of a preprocessing stands in front of the classifier's network.
-pub fn normalisation(preprocessing: &Preprocessing) -> Normalisation {
-    let Preprocessing { mean, std, channels, range, .. } = *preprocessing;
-    Normalisation { mean, std, channels, range }
-}
 
 /// The data set with the labels of the classifier's class names, where they are known, and turned as the classifier takes it.
 ///
