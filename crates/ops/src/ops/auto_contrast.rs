@@ -11,6 +11,7 @@
 use super::{Op, Opposite, pointwise_backward};
 use crate::View;
 use crate::sweep::{Folded, Needs, STRIP, Seen, Shares, Strip, Strips, Swept, level};
+use crate::tensors::{Form, Over, Tensors};
 
 /// Stretches each channel to the full range.
 #[derive(Clone, Copy, Debug)]
@@ -63,6 +64,18 @@ impl Folded for AutoContrast {
     fn add_gradients(tables: &Self::Prepared, strips: &Strips<'_>, c: usize, g: &Strip, value: &mut Strip) {
         let Some(levels) = &strips.levels else { return };
         add_products(levels, &tables[c], g, value);
+    }
+}
+
+impl Form for AutoContrast {
+    fn form<T: Tensors>(t: &T, x: &T::Float, _: &T::Float) -> T::Float {
+        let byte = |extreme: &T::Float| t.mul(&t.number(255.0), &t.clamp01(extreme));
+        let lo = byte(&t.least(x, Over::Plane));
+        let range = t.sub(&byte(&t.most(x, Over::Plane)), &lo);
+        let scaled = t.mul(&t.sub(&t.levels(x), &lo), &t.number(255.0));
+        let out = t.floor(&t.div(&scaled, &t.add(&range, &t.number(0.1))));
+        let out = t.div(&out, &t.number(255.0));
+        t.choose(&t.less(&range, &t.number(1.0)), &t.clamp01(&out), &out)
     }
 }
 
