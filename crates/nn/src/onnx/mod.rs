@@ -6,7 +6,6 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | `proto` | the messages of the format |
 //! | `tensor` | weights, in whatever way they are stored |
 //! | `model` | a file, parsed |
 //! | `input`, `output` | which of its inputs is the image, which of its outputs the scores |
@@ -26,7 +25,6 @@ mod model;
 mod ops;
 mod output;
 mod plan;
-mod proto;
 mod rewrite;
 mod tensor;
 mod trial;
@@ -40,6 +38,7 @@ use std::sync::Arc;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use dyntta_files::{Limits, shown_text};
+use dyntta_onnx as proto;
 use serde::{Deserialize, Serialize};
 
 use self::gradient::Flow;

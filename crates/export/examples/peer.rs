@@ -1,0 +1,60 @@
+//! Writes a graph and, for images of several sizes, what the runtime makes of them: see `tests/peer/README.md`.
+//!
+//! `peer CHECKPOINT OUT OPTIONS SIZE...`: CHECKPOINT is a run's folder, or `random:BANK` with names separated by commas, `paper`
+//! or `urie`; OPTIONS are `-` or some of `opset=N`, `size=HxW`, `u8`, `fp16`, `view=S`, separated by commas; a SIZE is NxHxW.
+
+use std::error::Error;
+use std::path::{Path, PathBuf};
+
+use dyntta_export::{Layout, Options, Output, export, image, npz, sample};
+use dyntta_model::{Checkpoint, Limits};
+use dyntta_runtime::Enhancer;
+
+#[path = "../tests/common/mod.rs"]
+mod common;
+
+fn numbers(text: &str) -> Result<Vec<usize>, std::num::ParseIntError> {
+    text.split('x').map(str::parse).collect()
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let [checkpoint, out, flags, sizes @ ..] = &args[..] else {
+        return Err("peer CHECKPOINT OUT OPTIONS SIZE...".into());
+    };
+    let out = Path::new(out);
+    let mut options = Options::default();
+    let mut view = 32;
+    for flag in flags.split(',').filter(|flag| *flag != "-") {
+        match flag.split_once('=').unwrap_or((flag, "")) {
+            ("opset", n) => options.opset = Some(n.parse()?),
+            ("size", size) => options.size = Some(numbers(size)?.try_into().map_err(|_| "a size of HxW")?),
+            ("u8", _) => options.layout = Layout::U8Nhwc,
+            ("fp16", _) => options.fp16_weights = true,
+            ("view", n) => view = n.parse()?,
+            (other, _) => return Err(format!("no option `{other}`").into()),
+        }
+    }
+    let path = match checkpoint.strip_prefix("random:") {
+        None => PathBuf::from(checkpoint),
+        Some("urie") => common::write_run(out, None, view),
+        Some("paper") => {
+            let names = dyntta_ops::bank::paper_names();
+            common::write_run(out, Some(&names.iter().map(String::as_str).collect::<Vec<_>>()), view)
+        }
+        Some(names) => common::write_run(out, Some(&names.split(',').collect::<Vec<_>>()), view),
+    };
+    let enhancer = Enhancer::load(&path)?;
+    options.outputs = match enhancer.bank() {
+        Some(_) => vec![Output::Enhanced, Output::Weights, Output::Factors],
+        None => vec![Output::Enhanced],
+    };
+    let exported = export(&Checkpoint::open(&path, &Limits::DEFAULT)?, None, &options)?;
+    std::fs::write(out.join("enhancer.onnx"), exported.bytes())?;
+    for size in sizes {
+        let shape: [usize; 3] = numbers(size)?.try_into().map_err(|_| "a size of NxHxW")?;
+        let arrays = sample(&enhancer, image(options.layout, shape), &options.outputs);
+        std::fs::write(out.join(format!("{size}.npz")), npz(&arrays)?)?;
+    }
+    Ok(())
+}
