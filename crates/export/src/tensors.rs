@@ -126,6 +126,12 @@ impl Tensors for Images<'_> {
         self.g.div(a, b)
     }
 
+    /// Not as a quotient: ONNX Runtime makes `y / x` of `(1 / x) y`, which rounds otherwise, and colours of bytes often come to
+    /// lie exactly between two levels.
+    fn reciprocal(&self, x: &Value) -> Value {
+        self.g.op("Reciprocal", &[x], &[])
+    }
+
     fn min(&self, a: &Value, b: &Value) -> Value {
         self.g.min(a, b)
     }

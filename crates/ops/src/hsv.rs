@@ -160,9 +160,9 @@ impl<F: Clone> Form<F> {
         let v = t.max(r, &t.max(g, b));
         let d = t.sub(&v, &t.min(r, &t.min(g, b)));
         let one = t.number(1.0);
-        let over_v = t.div(&one, &t.add(&v, &t.number(EPSILON)));
+        let over_v = t.reciprocal(&t.add(&v, &t.number(EPSILON)));
         let s = t.mul(&d, &over_v);
-        let over_d = t.div(&one, &t.choose(&t.equal(&d, &t.number(0.0)), &one, &d));
+        let over_d = t.reciprocal(&t.choose(&t.equal(&d, &t.number(0.0)), &one, &d));
         Self { rgb, v, s, over_v, over_d }
     }
 

@@ -67,6 +67,8 @@ pub trait Tensors {
     fn mul(&self, a: &Self::Float, b: &Self::Float) -> Self::Float;
     /// `a / b`.
     fn div(&self, a: &Self::Float, b: &Self::Float) -> Self::Float;
+    /// `1 / x`, rounded: a graph's optimiser must not make one division of it and a product that follows.
+    fn reciprocal(&self, x: &Self::Float) -> Self::Float;
     /// The smaller.
     fn min(&self, a: &Self::Float, b: &Self::Float) -> Self::Float;
     /// The larger.

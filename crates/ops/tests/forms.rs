@@ -147,6 +147,10 @@ impl Tensors for Eager {
         a.zip(b, |a, b| a / b)
     }
 
+    fn reciprocal(&self, x: &Tensor<f32>) -> Tensor<f32> {
+        x.map(f32::recip)
+    }
+
     fn min(&self, a: &Tensor<f32>, b: &Tensor<f32>) -> Tensor<f32> {
         a.zip(b, f32::min)
     }

@@ -85,7 +85,7 @@ pub fn compute(op: &str, settings: Settings<'_>, inputs: Inputs<'_>) -> Outcome 
         "Cast" => cast(settings, inputs).map(|y| vec![y]),
         "Clip" => clip(inputs).map(|y| vec![y]),
         "Identity" => input(inputs, 0).map(|x| vec![x.clone()]),
-        "Floor" | "Sqrt" | "Exp" | "Log" | "Sin" | "Cos" | "Tanh" | "Sigmoid" | "Abs" | "Relu"
+        "Floor" | "Sqrt" | "Exp" | "Log" | "Sin" | "Cos" | "Tanh" | "Sigmoid" | "Abs" | "Reciprocal" | "Relu"
         | "LeakyRelu" => unary(op, settings, inputs).map(|y| vec![y]),
         _ => return None,
     })
@@ -214,6 +214,7 @@ fn unary(op: &str, settings: Settings<'_>, inputs: Inputs<'_>) -> Result<Array, 
                 "Tanh" => v.tanh(),
                 "Sigmoid" => 1.0 / (1.0 + (-v).exp()),
                 "Abs" => v.abs(),
+                "Reciprocal" => v.recip(),
                 "Relu" => v.max(0.0),
                 _ => {
                     if v < 0.0 {
