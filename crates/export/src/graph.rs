@@ -390,7 +390,7 @@ impl Graph {
         self.ops("Split", &[Some(x), Some(&list)], &[("axis", Setting::Int(axis))], sizes.len())
     }
 
-    /// `ReduceMax`, `ReduceMin` or `ReduceSum` over axes.
+    /// `ReduceMax`, `ReduceMin`, `ReduceMean` or `ReduceSum` over axes.
     pub fn reduce(&self, op: &str, x: &Value, axes: &[i64], keep: bool) -> Value {
         let keep = ("keepdims", Setting::Int(keep.into()));
         // The axes became an input: of sums in operator set 13, of the others in 18.

@@ -2,7 +2,6 @@
 
 use dyntta_model::Error;
 
-use crate::array::Array;
 use crate::control::cells;
 use crate::graph::{Graph, Setting, Value};
 use crate::params::{EPSILON, Params};
@@ -115,9 +114,7 @@ impl Net<'_> {
         let by_channel = |part: &str, values| g.weight(&name(part), &[1, input, 1, 1], values);
         let scaled = g.mul(x, &by_channel("bn.scale", scale));
         let batch = leaky(&g.add(&scaled, &by_channel("bn.shift", shift)));
-        let [one, zero] = [1.0, 0.0].map(|v| g.constant(Array::f32(&[input], vec![v; input])));
-        let epsilon = [("epsilon", Setting::Float(EPSILON))];
-        let instance = leaky(&g.op("InstanceNormalization", &[x, &one, &zero], &epsilon));
+        let instance = leaky(&normalised(g, x));
         let a = self.conv(&batch, &format!("{key}.conv_a"), [output, input, 3], false)?;
         let b = self.conv(&instance, &format!("{key}.conv_b"), [output, input, 3], false)?;
 
@@ -174,6 +171,18 @@ impl Net<'_> {
         let doubled = grow(g, &doubled, [&twice[0], &twice[1]], [&size[0], &size[1]], "constant");
         g.concat(&[fine, &doubled], 1)
     }
+}
+
+/// `x` by the mean and the variance of each image's channels.
+///
+/// Not by `InstanceNormalization`: ONNX Runtime's sums millions of values one after the other in single precision. Rows first,
+/// then their means, loses less, and takes as long.
+fn normalised(g: &Graph, x: &Value) -> Value {
+    let mean = |x: &Value| g.reduce("ReduceMean", &g.reduce("ReduceMean", x, &[3], true), &[2], true);
+    let centred = g.sub(x, &mean(x));
+    let variance = mean(&g.mul(&centred, &centred));
+    let deviation = g.op("Sqrt", &[&g.add(&variance, &g.number(EPSILON))], &[]);
+    g.mul(&centred, &g.op("Reciprocal", &[&deviation], &[]))
 }
 
 /// The cell that each place of an axis takes: `floor(i (4 / size))` in single precision, as PyTorch's nearest neighbour.

@@ -85,8 +85,8 @@ pub fn compute(op: &str, settings: Settings<'_>, inputs: Inputs<'_>) -> Outcome 
         "Cast" => cast(settings, inputs).map(|y| vec![y]),
         "Clip" => clip(inputs).map(|y| vec![y]),
         "Identity" => input(inputs, 0).map(|x| vec![x.clone()]),
-        "Floor" | "Sqrt" | "Exp" | "Log" | "Sin" | "Cos" | "Tanh" | "Sigmoid" | "Abs" | "Reciprocal" | "Relu"
-        | "LeakyRelu" => unary(op, settings, inputs).map(|y| vec![y]),
+        "Floor" | "Sqrt" | "Exp" | "Log" | "Sin" | "Cos" | "Tanh" | "Sigmoid" | "Abs" | "Reciprocal"
+        | "Relu" | "LeakyRelu" => unary(op, settings, inputs).map(|y| vec![y]),
         _ => return None,
     })
 }

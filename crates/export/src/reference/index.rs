@@ -23,7 +23,7 @@ pub fn compute(op: &str, settings: Settings<'_>, inputs: Inputs<'_>) -> Outcome 
         "GatherElements" => one(gather_elements(settings, inputs)),
         "ScatterElements" => one(scatter_add(settings, inputs)),
         "CumSum" => one(sum_before(settings, inputs)),
-        "ReduceMax" | "ReduceMin" | "ReduceSum" => one(reduce(op, settings, inputs)),
+        "ReduceMax" | "ReduceMin" | "ReduceMean" | "ReduceSum" => one(reduce(op, settings, inputs)),
         _ => return None,
     })
 }
@@ -325,6 +325,12 @@ fn reduce(op: &str, settings: Settings<'_>, inputs: Inputs<'_>) -> Result<Array,
     let data = match (&x.data, op) {
         (Data::F32(v), "ReduceMax") => Data::F32(fold(v, &to, count, f32::NEG_INFINITY, f32::max)),
         (Data::F32(v), "ReduceMin") => Data::F32(fold(v, &to, count, f32::INFINITY, f32::min)),
+        (Data::F32(v), "ReduceMean") => {
+            let each = v.len() as f64 / (count as f64).max(1.0);
+            let doubles: Vec<f64> = v.iter().map(|&v| v.into()).collect();
+            let sums = fold(&doubles, &to, count, 0.0, |a, b| a + b);
+            Data::F32(sums.into_iter().map(|sum| (sum / each) as f32).collect())
+        }
         (Data::I64(v), "ReduceMax") => Data::I64(fold(v, &to, count, i64::MIN, i64::max)),
         (Data::I32(v), "ReduceSum") => Data::I32(fold(v, &to, count, 0, i32::wrapping_add)),
         _ => return Err(format!("{op} of such elements")),

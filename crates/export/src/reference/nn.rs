@@ -12,7 +12,6 @@ pub fn compute(op: &str, settings: Settings<'_>, inputs: Inputs<'_>) -> Outcome 
         "Conv" => conv(settings, inputs),
         "MaxPool" => max_pool(settings, inputs),
         "GlobalAveragePool" => global_average(inputs),
-        "InstanceNormalization" => instance_norm(settings, inputs),
         "Softmax" => softmax(settings, inputs),
         _ => return None,
     };
@@ -134,24 +133,6 @@ fn global_average(inputs: Inputs<'_>) -> Result<Array, String> {
     let &[n, c, h, w] = shape else { return Err(format!("an image {shape:?}")) };
     let means = x.chunks_exact((h * w).max(1)).map(|plane| mean(plane) as f32).collect();
     Ok(Array::f32(&[n, c, 1, 1], means))
-}
-
-fn instance_norm(settings: Settings<'_>, inputs: Inputs<'_>) -> Result<Array, String> {
-    let ((shape, x), (_, scale), (_, shift)) = (floats(inputs, 0)?, floats(inputs, 1)?, floats(inputs, 2)?);
-    let &[_, c, h, w] = shape else { return Err(format!("an image {shape:?}")) };
-    if scale.len() != c || shift.len() != c {
-        return Err(format!("{c} channels, {} scales", scale.len()));
-    }
-    let epsilon = f64::from(settings.float("epsilon", 1e-5));
-    let mut out = Vec::with_capacity(x.len());
-    for (i, plane) in x.chunks_exact((h * w).max(1)).enumerate() {
-        let mean = mean(plane);
-        let squares = plane.iter().map(|&v| (f64::from(v) - mean).powi(2)).sum::<f64>();
-        let inverse = 1.0 / (squares / plane.len() as f64 + epsilon).sqrt();
-        let (scale, shift) = (f64::from(scale[i % c]), f64::from(shift[i % c]));
-        out.extend(plane.iter().map(|&v| ((f64::from(v) - mean) * inverse * scale + shift) as f32));
-    }
-    Ok(Array::f32(shape, out))
 }
 
 fn softmax(settings: Settings<'_>, inputs: Inputs<'_>) -> Result<Array, String> {

@@ -52,7 +52,7 @@ impl Weights {
         }
     }
 
-    fn control(&mut self, slots: usize) {
+    fn control(&mut self, slots: usize, forced: bool) {
         self.conv("control.conv1", [64, 3, 7], 1.0);
         self.norm("control.bn1", 64);
         let mut input = 64;
@@ -71,13 +71,18 @@ impl Weights {
                 input = width;
             }
         }
-        self.linear("control.fc", [2 * slots, 512], 0.6);
+        self.linear("control.fc", [2 * slots, 512], if forced { 0.0 } else { 0.6 });
         self.add("control.fc.bias", &[2 * slots], 0.0, 0.5);
     }
 }
 
 /// Writes the folder of a run of DynTTA over this bank, or of a URIE where there is none.
 pub fn write_run(folder: &Path, bank: Option<&[&str]>, view: usize) -> PathBuf {
+    write_run_with(folder, bank, view, false)
+}
+
+/// The same; `forced` decisions are those of the last layer's bias alone, whatever the image.
+pub fn write_run_with(folder: &Path, bank: Option<&[&str]>, view: usize, forced: bool) -> PathBuf {
     let mut weights = Weights(StateDict::new());
     let more = match bank {
         None => {
@@ -85,7 +90,7 @@ pub fn write_run(folder: &Path, bank: Option<&[&str]>, view: usize) -> PathBuf {
             String::new()
         }
         Some(names) => {
-            weights.control(names.len());
+            weights.control(names.len(), forced);
             if names.contains(&"urie") {
                 weights.urie("urie.");
             }

@@ -89,7 +89,10 @@ def main():
     sizes = SIZES[:8] if args.quick else SIZES
     for op in OPS:
         # The last images are as large as in a whole bank: where coordinates and sums round most.
-        run(args, table, f"{op} alone", f"random:{op}", "view=32", sizes + large)
+        run(args, table, f"{op} alone", f"random:{op}", "view=32,forced", sizes + large)
+    # How far the rounding of a control network moves an image, beside that of the op.
+    for op in ("rotate", "contrast"):
+        run(args, table, f"{op}, decided by a network (not judged)", f"random:{op}", "view=32", sizes, False)
     run(args, table, "whole", "random:paper", "view=32", sizes + large)
     run(args, table, "whole, view of 224", "random:paper", "view=224", sizes)
     run(args, table, "URIE", "random:urie", "-", sizes + large)
