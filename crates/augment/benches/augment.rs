@@ -21,7 +21,7 @@ fn picture(size: usize) -> Rgb8 {
             }
         }
     }
-    Rgb8::new(size, size, data)
+    Rgb8::new(size, size, data).unwrap()
 }
 
 fn policies(c: &mut Criterion) {

@@ -13,7 +13,7 @@ pub(crate) fn rotation(image: &Rgb8, degrees: f64) -> Matrix {
     let tidy = |v: f64| (v * 1e15).round() / 1e15;
     let (sin, cos) = (-degrees.rem_euclid(360.0).to_radians()).sin_cos();
     let (sin, cos) = (tidy(sin), tidy(cos));
-    let (cx, cy) = (image.width as f64 / 2.0, image.height as f64 / 2.0);
+    let (cx, cy) = (image.width() as f64 / 2.0, image.height() as f64 / 2.0);
     [cos, sin, -cos * cx - sin * cy + cx, -sin, cos, sin * cx - cos * cy + cy]
 }
 
@@ -47,11 +47,11 @@ pub(crate) fn translate_y(image: &mut Rgb8, pixels: f64) {
 /// Mixes the four pixels around. Beyond the centres of its outermost pixels the image goes on as they are, up to its edge.
 /// The fraction of the result is dropped.
 fn bilinear(image: &mut Rgb8, m: Matrix) {
-    let (w, h) = (image.width, image.height);
+    let (w, h) = (image.width(), image.height());
     let (wf, hf) = (w as f64, h as f64);
-    let source = image.data.clone();
+    let source = image.data().to_vec();
     let pixels = source.as_chunks::<3>().0;
-    for (y, row) in image.data.chunks_exact_mut(w * 3).enumerate() {
+    for (y, row) in image.data_mut().chunks_exact_mut(w * 3).enumerate() {
         let cy = y as f64 + 0.5;
         for (x, out) in row.as_chunks_mut::<3>().0.iter_mut().enumerate() {
             let cx = x as f64 + 0.5;
@@ -83,10 +83,10 @@ pub(crate) fn nearest(image: &mut Rgb8, m: Matrix) {
     let fixed = |v: f64| (v * 65536.0 + 0.5).floor() as i64;
     let [u_by_x, u_by_y, u_first] = [m[0], m[1], m[2] + m[0] * 0.5 + m[1] * 0.5].map(fixed);
     let [v_by_x, v_by_y, v_first] = [m[3], m[4], m[5] + m[3] * 0.5 + m[4] * 0.5].map(fixed);
-    let (w, h) = (image.width, image.height);
-    let source = image.data.clone();
+    let (w, h) = (image.width(), image.height());
+    let source = image.data().to_vec();
     let pixels = source.as_chunks::<3>().0;
-    for (y, row) in image.data.chunks_exact_mut(w * 3).enumerate() {
+    for (y, row) in image.data_mut().chunks_exact_mut(w * 3).enumerate() {
         let (mut u, mut v) = (u_first + y as i64 * u_by_y, v_first + y as i64 * v_by_y);
         for out in row.as_chunks_mut::<3>().0 {
             // Negative ones become too large.

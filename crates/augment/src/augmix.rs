@@ -64,18 +64,18 @@ impl AugMix {
             return image.clone();
         }
         let draws = self.draw(stream);
-        let mut sum = vec![0.0f32; image.data.len()];
-        add_scaled(&image.data, (1.0 - draws.share) as f32, &mut sum);
+        let mut sum = vec![0.0f32; image.data().len()];
+        add_scaled(image.data(), (1.0 - draws.share) as f32, &mut sum);
         for chain in &draws.chains {
             let mut augmented = image.clone();
             for step in &chain.steps {
                 step.op.apply(&mut augmented, step.level, step.reverse);
             }
-            add_scaled(&augmented.data, (draws.share * chain.weight) as f32, &mut sum);
+            add_scaled(augmented.data(), (draws.share * chain.weight) as f32, &mut sum);
         }
         let mut data = vec![0; sum.len()];
         to_levels(&sum, &mut data);
-        Rgb8::new(image.width, image.height, data)
+        Rgb8::new(image.width(), image.height(), data).expect("three bytes a pixel")
     }
 
     fn draw(&self, stream: &mut Stream) -> Draws {
@@ -124,7 +124,7 @@ mod tests {
 
     fn noise(width: usize, height: usize) -> Rgb8 {
         let mut stream = Stream::new(3, &["augmix"]);
-        Rgb8::new(width, height, (0..width * height * 3).map(|_| stream.next_u32() as u8).collect())
+        Rgb8::new(width, height, (0..width * height * 3).map(|_| stream.next_u32() as u8).collect()).unwrap()
     }
 
     #[test]
@@ -134,18 +134,18 @@ mod tests {
             let image = noise(w, h);
             let stream = Stream::new(1, &[&i.to_string()]);
             let fast = augmix.apply(&image, &mut stream.clone());
-            assert_eq!((fast.width, fast.height), (w, h));
+            assert_eq!((fast.width(), fast.height()), (w, h));
             let draws = augmix.draw(&mut stream.clone());
             let mut exact: Vec<f64> =
-                image.data.iter().map(|&v| (1.0 - draws.share) * f64::from(v)).collect();
+                image.data().iter().map(|&v| (1.0 - draws.share) * f64::from(v)).collect();
             for chain in &draws.chains {
                 let mut out = image.clone();
                 chain.steps.iter().for_each(|s| s.op.apply(&mut out, s.level, s.reverse));
-                for (e, &v) in exact.iter_mut().zip(&out.data) {
+                for (e, &v) in exact.iter_mut().zip(out.data()) {
                     *e += draws.share * chain.weight * f64::from(v);
                 }
             }
-            for (e, &v) in exact.iter().zip(&fast.data) {
+            for (e, &v) in exact.iter().zip(fast.data()) {
                 assert!((e - f64::from(v)).abs() < 0.5001, "{w}x{h}: {e} became {v}");
             }
         }

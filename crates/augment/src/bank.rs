@@ -74,11 +74,11 @@ fn single(image: &mut Rgb8, name: &str, raw: f32) {
 
 /// The op at `slot` alone.
 pub(crate) fn alone(image: &mut Rgb8, bank: &Bank, slot: usize, raw: f32) {
-    let (h, w) = (image.height, image.width);
+    let (h, w) = (image.height(), image.width());
     let planar = image.to_planar();
     let mut out = vec![0.0; planar.len()];
     View::new(&planar, h, w)
         .and_then(|view| blend::apply(bank, slot, view, raw, &mut out))
         .expect("an op of the bank, and an image of up to 2^30 pixels, as files have");
-    *image = Rgb8::from_planar(w, h, &out);
+    *image = Rgb8::from_planar(w, h, &out).expect("three bytes a pixel");
 }

@@ -129,7 +129,7 @@ mod tests {
 
     #[test]
     fn the_stream_decides_and_nothing_else() {
-        let image = Rgb8::new(32, 32, (0..32 * 32 * 3).map(|i| (i * i % 251) as u8).collect());
+        let image = Rgb8::new(32, 32, (0..32 * 32 * 3).map(|i| (i * i % 251) as u8).collect()).unwrap();
         for policy in Fixed::all() {
             let run = |seed| -> Vec<Rgb8> {
                 let mut stream = Stream::new(seed, &["policy"]);

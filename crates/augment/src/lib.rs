@@ -4,11 +4,11 @@
 //! use dyntta_augment::Fixed;
 //! use dyntta_image::{Rgb8, Stream};
 //!
-//! let image = Rgb8::new(64, 48, vec![120; 64 * 48 * 3]);
+//! let image = Rgb8::new(64, 48, vec![120; 64 * 48 * 3])?;
 //! let policy: Fixed = "trivialaugment".parse()?;
 //! let out = policy.apply(&image, &mut Stream::new(0, &["train", "1", "cat/0001.png"]));
-//! assert_eq!((out.width, out.height), (64, 48));
-//! # Ok::<(), dyntta_augment::Error>(())
+//! assert_eq!((out.width(), out.height()), (64, 48));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
 //! - Input and output are [`Rgb8`](dyntta_image::Rgb8), any size from 1×1 up, the size kept.

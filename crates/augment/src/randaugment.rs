@@ -7,7 +7,7 @@ use crate::space::{Draw, Magnitudes, Operation, operations};
 
 pub(crate) static OPERATIONS: [Operation; 14] = operations(
     0.3,
-    [Magnitudes::Side(|i| i.width, 150.0 / 331.0), Magnitudes::Side(|i| i.height, 150.0 / 331.0)],
+    [Magnitudes::Side(|i| i.width(), 150.0 / 331.0), Magnitudes::Side(|i| i.height(), 150.0 / 331.0)],
     30.0,
     0.9,
     4.0,
@@ -81,7 +81,7 @@ mod tests {
 
     #[test]
     fn operations_follow_each_other() {
-        let image = Rgb8::new(31, 17, (0..31 * 17 * 3).map(|i| (i * 37 % 251) as u8).collect());
+        let image = Rgb8::new(31, 17, (0..31 * 17 * 3).map(|i| (i * 37 % 251) as u8).collect()).unwrap();
         for ops in 0..5 {
             let policy = RandAugment { ops, ..RandAugment::default() };
             let mut stream = Stream::new(1, &["chain"]);

@@ -140,7 +140,7 @@ mod tests {
     fn image(tensors: &SafeTensors, name: &str) -> Rgb8 {
         let tensor = tensors.tensor(name).unwrap();
         let &[height, width, 3] = tensor.shape() else { panic!("{name}: {:?}", tensor.shape()) };
-        Rgb8::new(width, height, tensor.data().to_vec())
+        Rgb8::new(width, height, tensor.data().to_vec()).unwrap()
     }
 
     fn policies() -> [(&'static str, &'static [Operation]); 2] {
@@ -164,7 +164,7 @@ mod tests {
             Draw { op, bin: bin.parse().unwrap(), reverse: sign == "-" }.apply(&mut out, 31);
             let golden = image(&tensors, name);
             if out != golden {
-                let wrong = out.data.iter().zip(&golden.data).filter(|(a, b)| a != b).count();
+                let wrong = out.data().iter().zip(golden.data()).filter(|(a, b)| a != b).count();
                 failures.push(format!("{name}: {wrong} values differ"));
             }
             seen.insert((size, policy, op.name, sign == "-"));
@@ -203,10 +203,11 @@ mod tests {
                 {
                     for (w, h) in [(1, 1), (1, 7), (6, 1), (2, 2), (31, 17)] {
                         for reverse in [false, true] {
-                            let mut out = Rgb8::new(w, h, (0..w * h * 3).map(|i| (i * 7) as u8).collect());
+                            let mut out =
+                                Rgb8::new(w, h, (0..w * h * 3).map(|i| (i * 7) as u8).collect()).unwrap();
                             Draw { op, bin, reverse }.apply(&mut out, bins);
                             assert_eq!(
-                                (out.width, out.height, out.data.len()),
+                                (out.width(), out.height(), out.data().len()),
                                 (w, h, w * h * 3),
                                 "{}",
                                 op.name
@@ -220,7 +221,7 @@ mod tests {
 
     #[test]
     fn the_first_bin_changes_nothing() {
-        let image = Rgb8::new(31, 17, (0..31 * 17 * 3).map(|i| (i * 37 % 251) as u8).collect());
+        let image = Rgb8::new(31, 17, (0..31 * 17 * 3).map(|i| (i * 37 % 251) as u8).collect()).unwrap();
         for (_, operations) in policies() {
             for op in operations {
                 let mut out = image.clone();

@@ -3,7 +3,7 @@
 use dyntta_image::Rgb8;
 
 fn look_up(image: &mut Rgb8, tables: [[u8; 256]; 3]) {
-    for pixel in image.data.as_chunks_mut::<3>().0 {
+    for pixel in image.data_mut().as_chunks_mut::<3>().0 {
         for c in 0..3 {
             pixel[c] = tables[c][usize::from(pixel[c])];
         }
@@ -12,7 +12,7 @@ fn look_up(image: &mut Rgb8, tables: [[u8; 256]; 3]) {
 
 fn histograms(image: &Rgb8) -> [[usize; 256]; 3] {
     let mut counts = [[0; 256]; 3];
-    for pixel in image.data.as_chunks::<3>().0 {
+    for pixel in image.data().as_chunks::<3>().0 {
         for c in 0..3 {
             counts[c][usize::from(pixel[c])] += 1;
         }
@@ -66,10 +66,10 @@ pub(crate) fn equalize(image: &mut Rgb8, _: f64) {
 /// Keeps the highest `bits` of each level, 0 to 8.
 pub(crate) fn posterize(image: &mut Rgb8, bits: f64) {
     let mask = (0xff00u16 >> (bits as u16).min(8)) as u8;
-    image.data.iter_mut().for_each(|v| *v &= mask);
+    image.data_mut().iter_mut().for_each(|v| *v &= mask);
 }
 
 /// Inverts the levels from `threshold` up.
 pub(crate) fn solarize(image: &mut Rgb8, threshold: f64) {
-    image.data.iter_mut().filter(|v| f64::from(**v) >= threshold).for_each(|v| *v = 255 - *v);
+    image.data_mut().iter_mut().filter(|v| f64::from(**v) >= threshold).for_each(|v| *v = 255 - *v);
 }

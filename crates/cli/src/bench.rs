@@ -206,7 +206,7 @@ fn corruptions(options: &Options, stop: &Stop) -> Result<()> {
             (128.0 + 50.0 * wave + (i * 7919 % 17) as f64).clamp(0.0, 255.0) as u8
         })
         .collect();
-    let image = Rgb8::new(size, size, data);
+    let image = Rgb8::new(size, size, data).expect("three bytes a pixel");
     let mut names = Vec::new();
     let mut totals = vec![0.0; options.runs];
     for corruption in Corruption::all() {

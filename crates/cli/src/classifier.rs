@@ -1,23 +1,14 @@
 //! `dyntta classifier`.
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
+mod info;
+pub mod train;
 
 use anyhow::Result;
-use burn::tensor::Device;
 use clap::Subcommand;
-use dyntta_corrupt::Preset;
-use dyntta_data::preprocessing::{Given, Sources};
-use dyntta_files::{shown, shown_text};
-use dyntta_nn::onnx::{Info, Layout};
-use dyntta_nn::{Arch, weights};
-use dyntta_train::{Stop, load_classifier, metadata, usual, usual_name};
-use serde_json::{Value, json};
+use dyntta_train::Stop;
 
-use crate::claims::{self, Claims};
-use crate::message::line;
-use crate::out::{say, write};
-use crate::{eval, preprocessing, recipe, retrain};
+use crate::claims::Claims;
+use crate::{eval, summary};
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -28,153 +19,18 @@ pub struct Args {
 #[derive(Subcommand)]
 enum Command {
     /// What a classifier's file holds, and what would be fed to it.
-    Info(Box<InfoArgs>),
+    Info(Box<info::Args>),
     /// Train a classifier, from scratch or from weights.
-    #[command(after_help = recipe::CLASSIFIER_DEFAULTS)]
-    Train(Box<retrain::TrainArgs>),
+    #[command(after_help = summary::CLASSIFIER_DEFAULTS)]
+    Train(Box<train::Args>),
     /// Measure a classifier: `dyntta eval` under another name.
     Eval(Box<eval::Args>),
 }
 
-#[derive(clap::Args)]
-struct InfoArgs {
-    /// The classifier: .pth, .pt, .th, .safetensors or .onnx
-    #[arg(value_name = "W")]
-    classifier: PathBuf,
-    /// The classifier's architecture, such as cifar-resnet20 or vit_b_16 [default: told by the weights' keys]
-    #[arg(long)]
-    arch: Option<String>,
-    /// Report as JSON
-    #[arg(long)]
-    json: bool,
-    #[command(flatten)]
-    input: preprocessing::Args,
-}
-
 pub fn run(args: Args, claims: Claims, stop: &Stop) -> Result<()> {
     match args.command {
-        Command::Info(args) => info(&args),
-        Command::Train(args) => retrain::train(&args, claims, stop),
+        Command::Info(args) => info::run(&args),
+        Command::Train(args) => train::run(*args, claims, stop),
         Command::Eval(args) => eval::run(*args, claims, stop),
-    }
-}
-
-fn info(args: &InfoArgs) -> Result<()> {
-    let path = &dyntta_nn::classifier_file(&args.classifier)?;
-    let arch = args.arch.as_deref().map(str::parse::<Arch>).transpose()?;
-    let resolve = |arch: Arch, metadata: BTreeMap<String, String>| {
-        let preset = if matches!(arch, Arch::CifarResNet(_)) { Preset::Cifar } else { Preset::Imagenet };
-        let sources = Sources {
-            flags: args.input.given(),
-            file: args.input.preprocessing.as_deref(),
-            weights: path,
-            metadata,
-            trained: Given::default(),
-            default: usual(preset, Some(arch)),
-            default_name: &usual_name(preset, Some(arch)),
-        };
-        sources.resolve()
-    };
-    let options = args.input.reading.options();
-    let classifier = load_classifier(path, arch, options, &Device::flex(), |arch, metadata| {
-        Ok::<_, anyhow::Error>(resolve(arch, metadata)?.0)
-    })?;
-    let (arch, classes) = (classifier.arch(), classifier.classes());
-    let (input, from) = resolve(arch, metadata(classifier.graph()))?;
-    let size = classifier.check_size(input.fit.size.height, input.fit.size.width);
-    let graph = classifier.graph().map(|graph| graph.info());
-    let parameters = match graph {
-        Some(_) => None,
-        None => classifier
-            .network()
-            .map(|net| weights::state_dict(net).values().map(|entry| entry.data.len()).sum::<usize>()),
-    };
-    if args.json {
-        let out = json!({
-            "version": 1,
-            "arch": arch.to_string(),
-            "classes": classes,
-            "parameters": parameters,
-            "notes": classifier.notes(),
-            "preprocessing": input,
-            "preprocessing_from": from,
-            "fits": size.as_ref().map_or_else(|e| json!(e.to_string()), |()| Value::Bool(true)),
-            "onnx": graph.map(graph_json),
-        });
-        write(format_args!("{}", claims::result("classifier info", &out)));
-        return Ok(());
-    }
-    say!("{}", shown(path));
-    say!("  {arch}, {classes} classes");
-    if let Some(parameters) = parameters {
-        say!("  {parameters} numbers");
-    }
-    match graph {
-        Some(info) => print_graph(info),
-        None => classifier.notes().iter().for_each(|note| say!("  {}", line(note))),
-    }
-    say!("  preprocessing {}; from {}", line(&input.describe()), line(&from));
-    if let Err(error) = size {
-        say!("  which does not fit: {}; see --input-size", line(&error.to_string()));
-    }
-    Ok(())
-}
-
-fn layout(info: &Info) -> &'static str {
-    match info.layout {
-        Layout::Nchw => "NCHW",
-        Layout::Nhwc => "NHWC",
-    }
-}
-
-fn graph_json(info: &Info) -> Value {
-    json!({
-        "producer": info.producer,
-        "opset": info.opset,
-        "input": info.input,
-        "layout": layout(info),
-        "channels": info.channels,
-        "bytes": info.bytes,
-        "batch": info.batch,
-        "height": info.height,
-        "width": info.width,
-        "output": info.output,
-        "outputs": info.outputs,
-        "scores": info.scores.name(),
-        "operators": info.operators,
-        "run_as": info.fused,
-        "softmax_removed": info.softmax_removed,
-        "one_by_one": info.one_by_one,
-        "notes": info.notes,
-        "metadata": info.metadata,
-    })
-}
-
-fn print_graph(info: &Info) {
-    let any = |n: Option<usize>| n.map_or("any".to_owned(), |n| n.to_string());
-    let Info { producer, opset, input, output, .. } = info;
-    say!("  ONNX, operator set {opset}, written by {}", shown_text(producer));
-    say!(
-        "  input `{}`: {}, batch {}, height {}, width {}; output `{}`",
-        shown_text(input),
-        layout(info),
-        any(info.batch),
-        any(info.height),
-        any(info.width),
-        shown_text(output)
-    );
-    let list = |counts: &std::collections::BTreeMap<String, usize>| {
-        counts.iter().map(|(name, n)| format!("{} {n}", shown_text(name))).collect::<Vec<_>>().join(", ")
-    };
-    say!("  operators {}", list(&info.operators));
-    say!("  run as {}", list(&info.fused));
-    if info.softmax_removed {
-        say!("  the softmax at its end is taken off: training wants what goes into it");
-    }
-    for note in &info.notes {
-        say!("  {}", line(note));
-    }
-    if info.one_by_one {
-        say!("  it works for its own batch size only: larger batches run in parts");
     }
 }

@@ -10,12 +10,12 @@ use dyntta_data::{
     CorruptLayout, CorruptSettings, Dataset, FileFormat, Frost, MANIFEST, Options, Split, write_corrupted,
 };
 use dyntta_files::shown;
-use dyntta_train::{Error, Stop};
+use dyntta_image::Exif;
+use dyntta_train::{Error, OnError, Stop};
 
 use crate::bounds;
 use crate::claims::Claims;
 use crate::out::say;
-use crate::preprocessing::{ExifArg, OnErrorArg};
 use crate::progress;
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -75,11 +75,11 @@ pub struct Args {
     #[arg(long, value_name = "N", value_parser = bounds::count())]
     limit: Option<usize>,
     /// Whether pictures are turned as their EXIF orientation says, which the written files don't have
-    #[arg(long, value_enum, default_value = "ignore")]
-    exif: ExifArg,
+    #[arg(long, value_parser = bounds::choice::<Exif>(), default_value = "ignore")]
+    exif: Exif,
     /// What to do about images that cannot be read; those left out are listed in the manifest
-    #[arg(long, value_enum, default_value = "fail")]
-    on_error: OnErrorArg,
+    #[arg(long, value_parser = bounds::choice::<OnError>(), default_value = "fail")]
+    on_error: OnError,
     /// Threads [default: all]
     #[arg(long, value_parser = bounds::threads())]
     threads: Option<usize>,
@@ -111,7 +111,7 @@ impl Args {
             },
             frost: self.frost_dir.as_deref().map(Frost::read).transpose()?.unwrap_or_default(),
             threads: self.threads.unwrap_or_else(|| available_parallelism().map_or(1, usize::from)),
-            skip_bad: matches!(self.on_error, OnErrorArg::Skip),
+            skip_bad: self.on_error == OnError::Skip,
         })
     }
 }
@@ -124,7 +124,7 @@ pub fn run(args: Args, mut claims: Claims, stop: &Stop) -> Result<()> {
     claims.check()?;
     let settings = args.settings()?;
     let split = if args.split == "train" { Split::Train } else { Split::Test };
-    let mut data = Dataset::open(&args.input, &Options::split(split))?.with_exif(args.exif.0);
+    let mut data = Dataset::open(&args.input, &Options::split(split))?.with_exif(args.exif);
     if let Some(limit) = args.limit {
         data = data.limit_balanced(limit)?;
     }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use dyntta_files::{Ours, shown};
 use dyntta_train::Stop;
-use dyntta_train::demo::{Effort, demo};
+use dyntta_train::demo::{Effort, FILES, RUNS, demo};
 
 use crate::claims::{Claims, Overwrite};
 use crate::out::{say, write};
@@ -23,9 +23,6 @@ pub struct Args {
     overwrite: Overwrite,
 }
 
-/// The files that it writes beside its runs.
-const FILES: [&str; 3] = ["results.json", "table.txt", "picture.png"];
-
 pub fn run(args: Args, mut claims: Claims, stop: &Stop) -> Result<()> {
     let at = |name: &str| args.out.join(name);
     claims.folder("--out", &args.out);
@@ -33,7 +30,7 @@ pub fn run(args: Args, mut claims: Claims, stop: &Stop) -> Result<()> {
     let text = std::fs::read_to_string(at(FILES[0])).unwrap_or_default();
     let ours: Ours = if text.contains("\"data\": \"Fashion-MNIST\"") { |_| true } else { |_| false };
     FILES.iter().for_each(|file| claims.file("--out", &at(file), ours));
-    for run in ["classifier", "urie", "dyntta"] {
+    for run in RUNS {
         claims.own_run("--out", &at(run))?;
     }
     claims.check()?;

@@ -5,13 +5,12 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use dyntta::{Enhancer, Workspace};
 use dyntta_files::{shown, write_atomic};
-use dyntta_image::{Decode, FileFormat, Metadata, Profile, is_image_name, is_ours, read_with};
+use dyntta_image::{Decode, Exif, FileFormat, Metadata, Profile, is_image_name, is_ours, read_with};
 use dyntta_train::Stop;
 
 use crate::bounds;
 use crate::claims::{Claims, Overwrite};
 use crate::message::describe;
-use crate::preprocessing::ExifArg;
 use crate::progress::{self, available_bytes};
 
 #[derive(clap::Args)]
@@ -29,8 +28,8 @@ pub struct Args {
     #[arg(long, default_value = "png")]
     format: FileFormat,
     /// Turn and mirror pictures as their EXIF orientation says, or take them as they are stored; the enhanced files have none
-    #[arg(long, value_enum, default_value = "apply")]
-    exif: ExifArg,
+    #[arg(long, value_parser = bounds::choice::<Exif>(), default_value = "apply")]
+    exif: Exif,
     /// Side of the view that the control network looks at; 0 for the image itself [default: the size it was trained at]
     #[arg(long, value_name = "S", value_parser = bounds::view_or_image())]
     control_size: Option<usize>,
@@ -145,16 +144,16 @@ fn enhance(
     out: &Path,
     args: &Args,
 ) -> Result<Profile> {
-    let how = Decode { exif: args.exif.0, profile: true, ..Decode::default() };
+    let how = Decode { exif: args.exif, profile: true, ..Decode::default() };
     let decoded = read_with(file, &how)?;
-    let needed = BYTES_PER_PIXEL * (decoded.image.width as u64) * (decoded.image.height as u64);
+    let needed = BYTES_PER_PIXEL * (decoded.image.width() as u64) * (decoded.image.height() as u64);
     if let Some(free) = available_bytes().filter(|free| needed > *free) {
         let mib = |bytes: u64| bytes >> 20;
         bail!(
             "{}: expected an image that fits the memory, found {}x{} pixels, which take about {} MiB of {} MiB that are free",
             shown(file),
-            decoded.image.width,
-            decoded.image.height,
+            decoded.image.width(),
+            decoded.image.height(),
             mib(needed),
             mib(free)
         );

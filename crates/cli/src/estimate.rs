@@ -7,14 +7,15 @@ use dyntta_augment::policy::Distribution;
 use dyntta_corrupt::suite;
 use dyntta_data::{Split, Wanted};
 use dyntta_files::shown;
-use dyntta_train::{EstimateSettings, Setting, Stop, TrainSettings, estimate};
+use dyntta_train::{
+    DataOptions, EstimateSettings, InputOptions, OnError, RecipeOptions, Setting, Stop, TrainSettings,
+    estimate,
+};
 
 use crate::bounds;
 use crate::claims::{self, Claims, Overwrite};
 use crate::out::say;
-use crate::preprocessing::{self, OnErrorArg};
 use crate::progress;
-use crate::recipe;
 
 /// How many augmentations the command lists.
 const SHOWN: usize = 10;
@@ -65,17 +66,17 @@ pub struct Args {
     #[arg(long, value_name = "N", value_parser = bounds::count())]
     limit: Option<usize>,
     /// What to do about files that cannot be read or decoded [default: fail]
-    #[arg(long, value_enum)]
-    on_error: Option<OnErrorArg>,
+    #[arg(long, value_parser = bounds::choice::<OnError>())]
+    on_error: Option<OnError>,
     /// Another bank: augmentations in order, separated by commas [default: the paper's fifty]
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     bank: Option<Vec<String>>,
     #[command(flatten)]
     overwrite: Overwrite,
     #[command(flatten)]
-    recipe: recipe::Args,
+    recipe: RecipeOptions,
     #[command(flatten)]
-    input: preprocessing::Args,
+    input: InputOptions,
 }
 
 /// Checks that the policy, its picture and the runs can be written, and makes the folder for them.
@@ -118,7 +119,6 @@ fn runs(args: &Args) -> PathBuf {
 
 pub fn run(args: &Args, claims: Claims, stop: &Stop) -> Result<()> {
     claim(args, claims)?;
-    let given = args.input.given();
     let names = |list: &String| -> Result<Vec<String>> {
         Ok(suite(list)?.into_iter().map(|c| c.name().to_owned()).collect())
     };
@@ -131,34 +131,17 @@ pub fn run(args: &Args, claims: Claims, stop: &Stop) -> Result<()> {
             data: args.data.clone().or(args.corrupted.clone()),
             classifier: Some(args.classifier.clone()),
             arch: args.arch.clone(),
-            output: args.input.reading.output.clone(),
-            scores: args.input.reading.scores(),
-            weights_key: args.input.reading.weights_key.clone(),
+            // Both are trained, URIE first.
+            method: None,
+            urie: None,
+            control_weights: None,
+            control_size: None,
             setting: Some(args.setting),
             preset: args.preset.clone(),
-            limit: args.limit,
-            on_error: args.on_error.map(Into::into),
+            images: DataOptions { limit: args.limit, on_error: args.on_error },
             bank: args.bank.clone(),
-            preprocessing: args.input.preprocessing.clone(),
-            input_size: given.input_size,
-            resize: given.resize,
-            interpolation: given.interpolation,
-            crop_pct: given.crop_pct,
-            mean: given.mean,
-            std: given.std,
-            channels: given.channels,
-            range: given.range,
-            exif: given.exif,
-            epochs: args.recipe.epochs,
-            batch_size: args.recipe.batch_size,
-            optimizer: args.recipe.optimizer(),
-            lr: args.recipe.lr,
-            schedule: args.recipe.schedule(),
-            weight_decay: args.recipe.weight_decay,
-            momentum: args.recipe.momentum,
-            clip: args.recipe.clip,
-            seed: args.recipe.seed,
-            ..TrainSettings::default()
+            recipe: args.recipe.clone(),
+            input: args.input.clone(),
         },
         corrupted: args.corrupted.is_some().then_some(wanted),
         split: if args.split == "train" { Split::Train } else { Split::Test },

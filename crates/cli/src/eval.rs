@@ -15,15 +15,15 @@ use dyntta_nn::{Arch, Classifier, Normalisation};
 use dyntta_train::baselines::{self, Settings};
 use dyntta_train::report::{Column, eval_json, seen_note, table};
 use dyntta_train::{
-    Contender, Corrupted, Geometry, Plan, Setting, Stop, check_class_count, check_classes, class_names,
-    compare, load_classifier, metadata, named, normalisation, report_skipped, usual, usual_name,
+    Contender, Corrupted, Geometry, InputOptions, OnError, Plan, Setting, Stop, check_class_count,
+    check_classes, class_names, compare, load_classifier, metadata, named, normalisation, report_skipped,
+    usual, usual_name, usual_preset,
 };
 use serde_json::json;
 
 use crate::bounds;
 use crate::claims::{self, Claims, Overwrite};
 use crate::out::{note, say, write};
-use crate::preprocessing::{self, OnErrorArg};
 use crate::progress::{self, peak_mib};
 
 /// What its JSON says of where it is from.
@@ -75,8 +75,8 @@ pub struct Args {
     )]
     bn_prior: usize,
     /// What to do about files that cannot be read or decoded
-    #[arg(long, value_enum, default_value = "fail")]
-    on_error: OnErrorArg,
+    #[arg(long, value_parser = bounds::choice::<OnError>(), default_value = "fail")]
+    on_error: OnError,
     /// Use N images of each set only, as many of each class
     #[arg(long, value_name = "N", value_parser = bounds::count())]
     limit: Option<usize>,
@@ -92,7 +92,7 @@ pub struct Args {
     #[command(flatten)]
     overwrite: Overwrite,
     #[command(flatten)]
-    input: preprocessing::Args,
+    input: InputOptions,
 }
 
 pub fn run(args: Args, mut claims: Claims, stop: &Stop) -> Result<()> {
@@ -221,10 +221,9 @@ pub fn run(args: Args, mut claims: Claims, stop: &Stop) -> Result<()> {
 
 fn preset(args: &Args, config: Option<&EnhancerConfig>, arch: Arch) -> Result<Preset> {
     let trained = config.and_then(|c| c.training["preset"].as_str());
-    Ok(match (args.preset.as_deref().or(trained), arch) {
-        (Some(name), _) => name.parse()?,
-        (None, Arch::CifarResNet(_)) => Preset::Cifar,
-        (None, _) => Preset::Imagenet,
+    Ok(match args.preset.as_deref().or(trained) {
+        Some(name) => name.parse()?,
+        None => usual_preset(arch),
     })
 }
 
@@ -278,7 +277,7 @@ fn plan(
     classifier: &Classifier,
     skipped: &Skipped,
 ) -> Result<Plan> {
-    let skip = matches!(args.on_error, OnErrorArg::Skip);
+    let skip = args.on_error == OnError::Skip;
     let limited = |data: Dataset| -> Result<Dataset> {
         Ok(match args.limit {
             Some(limit) => data.limit_balanced(limit)?,

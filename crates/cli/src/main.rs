@@ -14,12 +14,10 @@ mod eval;
 mod experiment;
 mod message;
 mod out;
-mod preprocessing;
 mod progress;
-mod reading;
-mod recipe;
 mod retrain;
 mod signals;
+mod summary;
 mod train;
 
 use std::io::ErrorKind;
@@ -46,7 +44,7 @@ enum Command {
     /// The whole story on built-in data: train, freeze, enhance, measure. No network, no arguments needed.
     Demo(demo::Args),
     /// Train an enhancer in front of a frozen classifier.
-    #[command(after_help = recipe::ENHANCER_DEFAULTS)]
+    #[command(after_help = summary::ENHANCER_DEFAULTS)]
     Train(Box<train::Args>),
     /// Measure a classifier on clean and corrupted images, with and without an enhancer.
     Eval(Box<eval::Args>),
@@ -59,11 +57,11 @@ enum Command {
     /// Look into classifiers, train them, measure them.
     Classifier(classifier::Args),
     /// Estimate which augmentations a shifted domain asks for: a policy to retrain with.
-    #[command(after_help = recipe::ENHANCER_DEFAULTS)]
+    #[command(after_help = summary::ENHANCER_DEFAULTS)]
     Estimate(Box<estimate::Args>),
     /// Retrain a classifier with an augmentation policy: an estimated one, or one of the usual ones.
-    #[command(after_help = recipe::CLASSIFIER_DEFAULTS)]
-    Retrain(Box<retrain::RetrainArgs>),
+    #[command(after_help = summary::CLASSIFIER_DEFAULTS)]
+    Retrain(Box<retrain::Args>),
     /// The paper's experiment on estimated augmentations: a classifier alone, behind DynTTA, retrained with each policy, and
     /// both together, over shifted domains.
     Experiment(Box<experiment::Args>),
@@ -131,7 +129,7 @@ fn run(command: Command, claims: Claims, stop: &Stop) -> Result<()> {
         Command::Data(args) => data::run(args, stop),
         Command::Classifier(args) => classifier::run(args, claims, stop),
         Command::Estimate(args) => estimate::run(&args, claims, stop),
-        Command::Retrain(args) => retrain::run(&args, claims, stop),
+        Command::Retrain(args) => retrain::run(*args, claims, stop),
         Command::Experiment(args) => experiment::run(*args, claims, stop),
         Command::Bench(args) => bench::run(args, stop),
     }

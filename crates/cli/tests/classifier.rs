@@ -29,7 +29,7 @@ fn pictures(folder: &Path, classes: usize, size: usize) {
         std::fs::create_dir_all(&class).unwrap();
         for i in 0..3 {
             let data = (0..size * size * 3).map(|v| ((v * (7 + i) + c * 37) % 256) as u8).collect();
-            write(class.join(format!("{i}.png")), &Rgb8::new(size, size, data)).unwrap();
+            write(class.join(format!("{i}.png")), &Rgb8::new(size, size, data).unwrap()).unwrap();
         }
     }
 }

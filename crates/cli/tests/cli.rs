@@ -216,14 +216,14 @@ fn train_writes_a_run_that_eval_and_enhance_take() {
     succeeds(&["eval", "--classifier", &net, "--clean", &data, "--enhancer", &run]);
     let image = place.at("data/cat/0.png");
     succeeds(&["enhance", &image, "--enhancer", &run, "--out", &out]);
-    assert_eq!(read(place.path("out/0.png")).unwrap().width, 32);
+    assert_eq!(read(place.path("out/0.png")).unwrap().width(), 32);
 }
 
 #[test]
 fn enhance_takes_any_image_and_any_size() {
     let place = Place::new();
     let picture =
-        |w: usize, h: usize| Rgb8::new(w, h, (0..w * h * 3).map(|v| (v * 13 % 256) as u8).collect());
+        |w: usize, h: usize| Rgb8::new(w, h, (0..w * h * 3).map(|v| (v * 13 % 256) as u8).collect()).unwrap();
     let inputs = place.path("inputs");
     std::fs::create_dir(&inputs).unwrap();
     write(inputs.join("one.png"), &picture(1, 1)).unwrap();
@@ -234,7 +234,7 @@ fn enhance_takes_any_image_and_any_size() {
     succeeds(&["enhance", &inputs.display().to_string(), "--enhancer", &place.at("enhancer"), "--out", &out]);
     for (name, size) in [("one", (1, 1)), ("odd", (61, 47)), ("photo", (40, 30)), ("turned", (30, 40))] {
         let image = read(place.path("out").join(format!("{name}.png"))).unwrap();
-        assert_eq!((image.width, image.height), size, "{name}");
+        assert_eq!((image.width(), image.height()), size, "{name}");
     }
 }
 
@@ -256,7 +256,7 @@ fn bare_urie_weights_enhance_without_a_config() {
     weights::write(&place.path("urie.safetensors"), &weights::state_dict(&urie), Default::default()).unwrap();
     let image = place.at("data/cat/0.png");
     succeeds(&["enhance", &image, "--enhancer", &place.at("urie.safetensors"), "--out", &place.at("out")]);
-    assert_eq!(read(place.path("out/0.png")).unwrap().height, 32);
+    assert_eq!(read(place.path("out/0.png")).unwrap().height(), 32);
 }
 
 #[test]
@@ -264,7 +264,7 @@ fn one_bad_image_is_named_and_the_others_are_enhanced() {
     let place = Place::new();
     let good = place.at("data/cat/0.png");
     let bad = place.at("cut.jpg");
-    let jpeg = encode_jpeg(&Rgb8::black(64, 64), 90).unwrap();
+    let jpeg = encode_jpeg(&Rgb8::black(64, 64).unwrap(), 90).unwrap();
     std::fs::write(&bad, &jpeg[..jpeg.len() / 2]).unwrap();
     let out = place.at("out");
     fails(
@@ -321,10 +321,10 @@ fn a_folder_with_one_class_or_another_number_of_classes_is_refused() {
     let net = place.at("net.safetensors");
     let one = place.path("one/only");
     std::fs::create_dir_all(&one).unwrap();
-    write(one.join("a.png"), &Rgb8::black(32, 32)).unwrap();
+    write(one.join("a.png"), &Rgb8::black(32, 32).unwrap()).unwrap();
     fails(&["eval", "--classifier", &net, "--clean", &place.at("one")], &["one", "class"]);
     std::fs::create_dir_all(place.path("data/bird")).unwrap();
-    write(place.path("data/bird/a.png"), &Rgb8::black(32, 32)).unwrap();
+    write(place.path("data/bird/a.png"), &Rgb8::black(32, 32).unwrap()).unwrap();
     fails(
         &["eval", "--classifier", &net, "--clean", &place.at("data")],
         &["3 classes", "2", "bird, cat, dog"],
@@ -336,10 +336,10 @@ fn odd_kinds_of_images_train_and_broken_ones_are_named() {
     let place = Place::new();
     let (net, data) = (place.at("net.safetensors"), place.at("data"));
     // Another size, and one pixel.
-    write(place.path("data/cat/wide.png"), &Rgb8::new(50, 20, vec![90; 3000])).unwrap();
-    write(place.path("data/dog/dot.png"), &Rgb8::new(1, 1, vec![1, 2, 3])).unwrap();
+    write(place.path("data/cat/wide.png"), &Rgb8::new(50, 20, vec![90; 3000]).unwrap()).unwrap();
+    write(place.path("data/dog/dot.png"), &Rgb8::new(1, 1, vec![1, 2, 3]).unwrap()).unwrap();
     succeeds(&["eval", "--classifier", &net, "--clean", &data, "--suite", "common15", "--severities", "5"]);
-    let png = encode_png(&Rgb8::black(32, 32)).unwrap();
+    let png = encode_png(&Rgb8::black(32, 32).unwrap()).unwrap();
     std::fs::write(place.path("data/dog/cut.png"), &png[..png.len() - 20]).unwrap();
     fails(&["eval", "--classifier", &net, "--clean", &data], &["cut.png"]);
     fails(
@@ -394,7 +394,7 @@ fn profile(space: &[u8; 4]) -> Vec<u8> {
 #[test]
 fn enhanced_files_are_turned_and_keep_their_colour_profile() {
     let place = Place::new();
-    let image = Rgb8::new(24, 8, (0..24 * 8 * 3).map(|v| (v * 5 % 256) as u8).collect());
+    let image = Rgb8::new(24, 8, (0..24 * 8 * 3).map(|v| (v * 5 % 256) as u8).collect()).unwrap();
     let exif = b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0";
     for (name, space) in [("rgb.jpg", b"RGB "), ("inks.jpg", b"CMYK")] {
         let icc = profile(space);
@@ -421,7 +421,7 @@ fn enhanced_files_are_turned_and_keep_their_colour_profile() {
     ] {
         let bytes = std::fs::read(place.path(file)).unwrap();
         let decoded = decode_with(&bytes, file, &how).unwrap();
-        assert_eq!((decoded.image.width, decoded.image.height), size, "{file}");
+        assert_eq!((decoded.image.width(), decoded.image.height()), size, "{file}");
         assert_eq!((decoded.profile, decoded.orientation), (kept, 1), "{file}");
         assert!(is_ours(&bytes[..512.min(bytes.len())]), "{file}");
     }

@@ -49,7 +49,7 @@ impl Place {
             fs::create_dir_all(&folder).unwrap();
             for i in 0..3 {
                 let mut stream = Stream::new(i, &[class]);
-                let image = Rgb8::new(32, 32, (0..3072).map(|_| stream.next_u32() as u8).collect());
+                let image = Rgb8::new(32, 32, (0..3072).map(|_| stream.next_u32() as u8).collect()).unwrap();
                 write(folder.join(format!("{i}.png")), &image).unwrap();
             }
         }
@@ -236,7 +236,7 @@ fn what_a_killed_run_left_is_cleared_away_and_nothing_else() {
 #[test]
 fn bad_images_stop_it_or_are_left_out() {
     let place = Place::new();
-    let png = encode_png(&Rgb8::black(32, 32)).unwrap();
+    let png = encode_png(&Rgb8::black(32, 32).unwrap()).unwrap();
     fs::write(place.path("data/dog/cut.png"), &png[..png.len() / 2]).unwrap();
     let (data, out) = (place.at("data"), place.at("out"));
     let base = [data.as_str(), "--out", &out, "--preset", "cifar", "--suite", "contrast"];
@@ -251,13 +251,13 @@ fn bad_images_stop_it_or_are_left_out() {
 fn frost_takes_a_folder_of_pictures() {
     let place = Place::new();
     fs::create_dir(place.path("ice")).unwrap();
-    write(place.path("ice/white.png"), &Rgb8::new(300, 300, vec![255; 270_000])).unwrap();
+    write(place.path("ice/white.png"), &Rgb8::new(300, 300, vec![255; 270_000]).unwrap()).unwrap();
     let (data, out, ice) = (place.at("data"), place.at("out"), place.at("ice"));
     let args = [&data, "--out", &out, "--suite", "frost", "--severities", "1", "--preset", "imagenet"];
     succeeds(&[args.as_slice(), &["--frost-dir", &ice]].concat());
     let (clean, frosty) =
         (read(place.path("data/cat/0.png")).unwrap(), read(place.path("out/frost/1/cat/0.png")).unwrap());
-    assert!(clean.data.iter().zip(&frosty.data).all(|(&c, &f)| f == (f32::from(c) + 0.4 * 255.0) as u8));
+    assert!(clean.data().iter().zip(frosty.data()).all(|(&c, &f)| f == (f32::from(c) + 0.4 * 255.0) as u8));
     fails(&[args.as_slice(), &["--frost-dir", &data]].concat(), &["data", "frost", "none"]);
 }
 

@@ -39,7 +39,7 @@ impl Place {
             for i in 0..3 {
                 let data = (0..40 * 30 * 3).map(|v| ((v * (7 + i) + c * 90) % 256) as u8).collect();
                 let path = place.path("data").join(class).join(format!("{i}.png"));
-                write(path, &Rgb8::new(40, 30, data)).unwrap();
+                write(path, &Rgb8::new(40, 30, data).unwrap()).unwrap();
             }
         }
         let device = burn::tensor::Device::flex();

@@ -24,7 +24,7 @@ impl Place {
             std::fs::create_dir_all(&folder).unwrap();
             for i in 0..6 {
                 let data = (0..9 * 9 * 3).map(|v| ((v * (7 + i) + class * 37) % 256) as u8).collect();
-                write(folder.join(format!("{i}.png")), &Rgb8::new(9, 9, data)).unwrap();
+                write(folder.join(format!("{i}.png")), &Rgb8::new(9, 9, data).unwrap()).unwrap();
             }
         }
         place

@@ -172,7 +172,8 @@ fn one_signal_ends_whatever_is_under_way() {
     let (net, enhancer) = (place.at("net.safetensors"), place.at("enhancer"));
     // A picture that takes long to decode, often, and one that takes long to enhance.
     let mut stream = Stream::new(0, &["noise"]);
-    let noise = Rgb8::new(1500, 1500, (0..1500 * 1500 * 3).map(|_| stream.next_u32() as u8).collect());
+    let noise =
+        Rgb8::new(1500, 1500, (0..1500 * 1500 * 3).map(|_| stream.next_u32() as u8).collect()).unwrap();
     for class in ["cat", "dog"] {
         fs::create_dir_all(place.path("large").join(class)).unwrap();
         for i in 0..150 {

@@ -27,7 +27,7 @@ fn pictures(folder: &Path) {
         for i in 0..8 {
             let mut stream = Stream::new(class as u64, &[&i.to_string()]);
             let data = (0..16 * 16 * 3).map(|_| (90 * class + stream.below(120)) as u8).collect();
-            write(folder.join(format!("{i}.png")), &Rgb8::new(16, 16, data)).unwrap();
+            write(folder.join(format!("{i}.png")), &Rgb8::new(16, 16, data).unwrap()).unwrap();
         }
     }
 }

@@ -22,11 +22,11 @@ fn main() -> Result<(), Box<dyn Error>> {
         })
         .collect();
     let mut file = std::io::BufWriter::new(std::fs::File::create(out)?);
-    writeln!(file, "P6 {} {} 255", clean.width * 6, clean.height * rows.len())?;
+    writeln!(file, "P6 {} {} 255", clean.width() * 6, clean.height() * rows.len())?;
     for row in &rows {
-        for y in 0..clean.height {
+        for y in 0..clean.height() {
             for image in row {
-                file.write_all(&image.data[y * image.width * 3..][..image.width * 3])?;
+                file.write_all(&image.data()[y * image.width() * 3..][..image.width() * 3])?;
             }
         }
     }
@@ -56,5 +56,5 @@ fn picture(size: usize) -> Rgb8 {
             data.extend(colour.map(|c: f32| c as u8));
         }
     }
-    Rgb8::new(size, size, data)
+    Rgb8::new(size, size, data).unwrap()
 }

@@ -16,7 +16,7 @@ const ADDED: Table<f32> = Table { imagenet: [0.1, 0.2, 0.3, 0.4, 0.5], cifar: [0
 fn apply(image: &Rgb8, at: Level, _: &mut Stream, _: &Resources) -> Rgb8 {
     let added = ADDED.at(at);
     let mut out = image.clone();
-    brighten(out.data.as_chunks_mut().0, added);
+    brighten(out.data_mut().as_chunks_mut().0, added);
     out
 }
 
@@ -40,10 +40,10 @@ mod tests {
 
     #[test]
     fn ratios_of_channels_are_kept_and_black_becomes_grey() {
-        let image = Rgb8::new(2, 1, vec![100, 50, 25, 0, 0, 0]);
+        let image = Rgb8::new(2, 1, vec![100, 50, 25, 0, 0, 0]).unwrap();
         let brightness: Corruption = "brightness".parse().unwrap();
         let out = brightness.apply(&image, Preset::Imagenet, Severity::ALL[1], &mut Stream::new(0, &[]));
         // V = 100 + 51.
-        assert_eq!(out.data, [151, 75, 37, 51, 51, 51]);
+        assert_eq!(out.data(), [151, 75, 37, 51, 51, 51]);
     }
 }

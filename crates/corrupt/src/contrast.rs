@@ -14,7 +14,7 @@ const FACTOR: Table<f32> = Table { imagenet: [0.4, 0.3, 0.2, 0.1, 0.05], cifar: 
 
 fn apply(image: &Rgb8, at: Level, _: &mut Stream, _: &Resources) -> Rgb8 {
     let factor = FACTOR.at(at);
-    let pixels = image.data.as_chunks::<3>().0;
+    let pixels = image.data().as_chunks::<3>().0;
     let mut sums = [0u64; 3];
     for pixel in pixels {
         for c in 0..3 {
@@ -27,5 +27,5 @@ fn apply(image: &Rgb8, at: Level, _: &mut Stream, _: &Resources) -> Rgb8 {
         std::array::from_fn::<u8, 256, _>(|v| level(((v as f32 - mean) * factor + mean) / 255.0))
     });
     let data = pixels.iter().flat_map(|p| [0, 1, 2].map(|c| tables[c][usize::from(p[c])])).collect();
-    Rgb8::new(image.width, image.height, data)
+    Rgb8::new(image.width(), image.height(), data).expect("three bytes a pixel")
 }

@@ -62,7 +62,7 @@ const TRUNCATE: f64 = 3.0;
 
 fn apply(image: &Rgb8, at: Level, stream: &mut Stream, resources: &Resources) -> Rgb8 {
     let source = Raster::from_rgb8(image);
-    let (w, h) = (image.width, image.height);
+    let (w, h) = (image.width(), image.height());
     let unit = match (at.preset, resources.elastic) {
         (Preset::Imagenet, Elastic::Proportional) => {
             let alpha = PROPORTIONAL[usize::from(at.severity.get() - 1)] * h as f64;

@@ -21,7 +21,7 @@ const LARGEST: usize = 4096;
 
 fn apply(image: &Rgb8, at: Level, stream: &mut Stream, _: &Resources) -> Rgb8 {
     let (amount, decay) = FOG.at(at);
-    let size = image.width.max(image.height).next_power_of_two().min(LARGEST);
+    let size = image.width().max(image.height()).next_power_of_two().min(LARGEST);
     let plasma = plasma(size, decay, stream);
     let mut out = Raster::from_rgb8(image);
     let brightest = out.data.iter().copied().fold(0.0, f32::max);

@@ -96,8 +96,8 @@ impl<'a> View<'a> {
                 (start..start + wanted).map(|i| Border::Reflect.index(i as isize, n)).collect()
             }
         };
-        let (xs, ys) = (axis(self.image.width, width), axis(self.image.height, height));
-        Crop { pixels: self.image.data.as_chunks().0, width: self.image.width, xs, ys }
+        let (xs, ys) = (axis(self.image.width(), width), axis(self.image.height(), height));
+        Crop { pixels: self.image.data().as_chunks().0, width: self.image.width(), xs, ys }
     }
 }
 
@@ -120,18 +120,18 @@ impl Crop<'_> {
 /// keeps their full contrast.
 fn scaled(image: &Rgb8, scale: f64) -> Rgb8 {
     let size = |n: usize| ((n as f64 * scale).round_ties_even() as usize).max(1);
-    let (w, h) = (size(image.width), size(image.height));
+    let (w, h) = (size(image.width()), size(image.height()));
     let axis = |from: usize, to: usize| {
         (0..to).map(move |i| {
             let at = ((i as f64 + 0.5) * from as f64 / to as f64 - 0.5).clamp(0.0, (from - 1) as f64);
             (at as usize, (at as usize + 1).min(from - 1), at.fract())
         })
     };
-    let pixels = image.data.as_chunks::<3>().0;
+    let pixels = image.data().as_chunks::<3>().0;
     let mut data = Vec::with_capacity(w * h * 3);
-    for (y0, y1, ty) in axis(image.height, h) {
-        for (x0, x1, tx) in axis(image.width, w) {
-            let at = |x: usize, y: usize, c: usize| f64::from(pixels[y * image.width + x][c]);
+    for (y0, y1, ty) in axis(image.height(), h) {
+        for (x0, x1, tx) in axis(image.width(), w) {
+            let at = |x: usize, y: usize, c: usize| f64::from(pixels[y * image.width() + x][c]);
             data.extend([0, 1, 2].map(|c| {
                 let top = at(x0, y0, c) * (1.0 - tx) + at(x1, y0, c) * tx;
                 let bottom = at(x0, y1, c) * (1.0 - tx) + at(x1, y1, c) * tx;
@@ -139,7 +139,7 @@ fn scaled(image: &Rgb8, scale: f64) -> Rgb8 {
             }));
         }
     }
-    Rgb8::new(w, h, data)
+    Rgb8::new(w, h, data).expect("three bytes a pixel")
 }
 
 /// How many procedural textures there are.
@@ -194,7 +194,7 @@ fn grow(index: usize) -> Rgb8 {
             [level - 28.0 * tint, level, level + 22.0 * tint].map(|v| v.round() as u8)
         })
         .collect();
-    Rgb8::new(SIDE, SIDE, data)
+    Rgb8::new(SIDE, SIDE, data).expect("three bytes a pixel")
 }
 
 /// Light scattered by crystals, SIDE × SIDE, periodic.
@@ -294,11 +294,11 @@ mod tests {
 
     #[test]
     fn a_fifth_samples_every_fifth_pixel() {
-        let image = Rgb8::new(10, 5, (0..50).flat_map(|i| [i as u8 * 5; 3]).collect());
+        let image = Rgb8::new(10, 5, (0..50).flat_map(|i| [i as u8 * 5; 3]).collect()).unwrap();
         let small = scaled(&image, CIFAR_SCALE);
-        assert_eq!((small.width, small.height), (2, 1));
-        assert_eq!(small.data, [110, 110, 110, 135, 135, 135]);
-        assert_eq!(scaled(&Rgb8::black(1, 2), CIFAR_SCALE), Rgb8::black(1, 1));
+        assert_eq!((small.width(), small.height()), (2, 1));
+        assert_eq!(small.data(), [110, 110, 110, 135, 135, 135]);
+        assert_eq!(scaled(&Rgb8::black(1, 2).unwrap(), CIFAR_SCALE), Rgb8::black(1, 1).unwrap());
     }
 
     #[test]
@@ -306,7 +306,7 @@ mod tests {
         for index in 0..PROCEDURAL {
             let texture = procedural(index);
             let green = |image: &Rgb8| {
-                image.data.iter().skip(1).step_by(3).map(|&v| f64::from(v)).collect::<Vec<_>>()
+                image.data().iter().skip(1).step_by(3).map(|&v| f64::from(v)).collect::<Vec<_>>()
             };
             let levels = green(&texture.imagenet);
             let mean = levels.iter().sum::<f64>() / levels.len() as f64;

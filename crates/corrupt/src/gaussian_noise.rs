@@ -20,6 +20,6 @@ const SIGMA: Table<f32> =
 
 fn apply(image: &Rgb8, at: Level, stream: &mut Stream, _: &Resources) -> Rgb8 {
     let sigma = SIGMA.at(at);
-    let data = image.data.iter().map(|&v| level(unit(v) + sigma * stream.normal_f32())).collect();
-    Rgb8::new(image.width, image.height, data)
+    let data = image.data().iter().map(|&v| level(unit(v) + sigma * stream.normal_f32())).collect();
+    Rgb8::new(image.width(), image.height(), data).expect("three bytes a pixel")
 }

@@ -40,8 +40,8 @@ fn apply(image: &Rgb8, at: Level, stream: &mut Stream, _: &Resources) -> Rgb8 {
 /// displaced before. The published data was made so: the exchange of two pixels that its code spells out in effect copies
 /// one way.
 fn displace(image: &mut Rgb8, reach: usize, stream: &mut Stream) {
-    let (w, h) = (image.width, image.height);
-    let pixels = image.data.as_chunks_mut::<3>().0;
+    let (w, h) = (image.width(), image.height());
+    let pixels = image.data_mut().as_chunks_mut::<3>().0;
     let span = 2 * reach as u64;
     for y in (reach + 1..=h.saturating_sub(reach)).rev() {
         for x in (reach + 1..=w.saturating_sub(reach)).rev() {
@@ -66,10 +66,10 @@ mod tests {
         for seed in 0..20 {
             // A ramp along x, so that a row that was not yet touched tells dx; only the first row visited qualifies
             // for every offset that points to the left or nowhere.
-            let mut image = Rgb8::new(w, h, (0..h).flat_map(|_| (0..w).flat_map(|x| [x as u8; 3])).collect());
+            let mut image = Rgb8::new(w, h, (0..h).flat_map(|_| (0..w).flat_map(|x| [x as u8; 3])).collect()).unwrap();
             displace(&mut image, reach, &mut Stream::new(seed, &["glass"]));
             for x in reach + 1..=w - reach {
-                let moved = usize::from(image.data[((h - reach) * w + x) * 3]) as isize - x as isize;
+                let moved = usize::from(image.data()[((h - reach) * w + x) * 3]) as isize - x as isize;
                 if moved < 0 {
                     counts[(moved + reach as isize) as usize] += 1;
                 }
@@ -82,14 +82,14 @@ mod tests {
     #[test]
     fn the_margin_is_left_alone() {
         let reach = 2;
-        let before = Rgb8::new(9, 8, (0..9 * 8 * 3).map(|v| v as u8).collect());
+        let before = Rgb8::new(9, 8, (0..9 * 8 * 3).map(|v| v as u8).collect()).unwrap();
         let mut after = before.clone();
         displace(&mut after, reach, &mut Stream::new(0, &[]));
         for y in 0..8 {
             for x in 0..9 {
                 if y <= reach || x <= reach || y > 8 - reach || x > 9 - reach {
                     let at = (y * 9 + x) * 3;
-                    assert_eq!(after.data[at..at + 3], before.data[at..at + 3], "({x}, {y})");
+                    assert_eq!(after.data()[at..at + 3], before.data()[at..at + 3], "({x}, {y})");
                 }
             }
         }

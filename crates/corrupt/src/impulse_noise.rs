@@ -22,7 +22,7 @@ fn apply(image: &Rgb8, at: Level, stream: &mut Stream, _: &Resources) -> Rgb8 {
     let salt_and_pepper = (AMOUNT.at(at) * 4_294_967_296.0) as u32;
     let salt = salt_and_pepper / 2;
     let data = image
-        .data
+        .data()
         .iter()
         .map(|&v| match stream.next_u32() {
             u if u < salt => 255,
@@ -30,5 +30,5 @@ fn apply(image: &Rgb8, at: Level, stream: &mut Stream, _: &Resources) -> Rgb8 {
             _ => v,
         })
         .collect();
-    Rgb8::new(image.width, image.height, data)
+    Rgb8::new(image.width(), image.height(), data).expect("three bytes a pixel")
 }

@@ -31,7 +31,7 @@ fn apply(image: &Rgb8, at: Level, _: &mut Stream, _: &Resources) -> Rgb8 {
 /// planes (mean of 2×2), the DCT of 8×8 blocks, rounding to multiples of the table's steps, and all of it backwards; the
 /// colour planes are enlarged linearly as libjpeg does. Everything between is rounded to 8 bits where a decoder rounds.
 fn round_trip(image: &Rgb8, quality: u16) -> Rgb8 {
-    let (w, h) = (image.width, image.height);
+    let (w, h) = (image.width(), image.height());
     // A minimum coded unit is 16×16; the edge is repeated to fill the last ones.
     let (pw, ph) = (w.next_multiple_of(16), h.next_multiple_of(16));
     let (cw, ch) = (pw / 2, ph / 2);
@@ -41,7 +41,7 @@ fn round_trip(image: &Rgb8, quality: u16) -> Rgb8 {
     let mut chroma = [vec![0.0f32; cw * ch], vec![0.0f32; cw * ch]];
     let mut lines = [vec![0.0f32; pw * 2], vec![0.0f32; pw * 2]];
     for y in 0..ph {
-        let row = &image.data[y.min(h - 1) * w * 3..][..w * 3];
+        let row = &image.data()[y.min(h - 1) * w * 3..][..w * 3];
         let half = (y % 2) * pw;
         let [cb, cr] = &mut lines;
         to_ycc(row, &mut luma[y * pw..][..pw], &mut cb[half..][..pw], &mut cr[half..][..pw]);
@@ -65,7 +65,7 @@ fn round_trip(image: &Rgb8, quality: u16) -> Rgb8 {
         }
         to_rgb(&luma[y * pw..][..w], &lines[0], &lines[1], out);
     }
-    Rgb8::new(w, h, data)
+    Rgb8::new(w, h, data).expect("three bytes a pixel")
 }
 
 /// Rounded to nearest, for values from 0 to 255 and somewhat beyond, which are clamped.
@@ -357,16 +357,16 @@ mod tests {
                     [luma + colour, luma, luma - colour].map(|v| v as u8)
                 })
                 .collect();
-            let image = Rgb8::new(w, h, data);
+            let image = Rgb8::new(w, h, data).unwrap();
             for quality in [7u16, 25, 50, 80] {
                 let mut file = Vec::new();
                 let mut encoder = jpeg_encoder::Encoder::new(&mut file, quality as u8);
                 encoder.set_sampling_factor(jpeg_encoder::SamplingFactor::F_2_2);
-                encoder.encode(&image.data, w as u16, h as u16, jpeg_encoder::ColorType::Rgb).unwrap();
+                encoder.encode(image.data(), w as u16, h as u16, jpeg_encoder::ColorType::Rgb).unwrap();
                 let decoded = JpegDecoder::new(ZCursor::new(&file)).decode().unwrap();
                 let ours = round_trip(&image, quality);
                 let mean =
-                    ours.data.iter().zip(&decoded).map(|(a, b)| f64::from(a.abs_diff(*b))).sum::<f64>()
+                    ours.data().iter().zip(&decoded).map(|(a, b)| f64::from(a.abs_diff(*b))).sum::<f64>()
                         / decoded.len() as f64;
                 assert!(mean <= 2.0, "{w}x{h} at quality {quality}: {mean}");
             }

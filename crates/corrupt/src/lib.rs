@@ -8,12 +8,12 @@
 //! use dyntta_corrupt::{Preset, Severity, corrupt, suite};
 //! use dyntta_image::Rgb8;
 //!
-//! let image = Rgb8::new(64, 48, vec![120; 64 * 48 * 3]);
+//! let image = Rgb8::new(64, 48, vec![120; 64 * 48 * 3])?;
 //! for corruption in suite("common15")? {
 //!     let out = corrupt(&image, corruption, Preset::Imagenet, Severity::new(3)?, 0, "cat/0001.png");
-//!     assert_eq!((out.width, out.height), (64, 48));
+//!     assert_eq!((out.width(), out.height()), (64, 48));
 //! }
-//! # Ok::<(), dyntta_corrupt::Error>(())
+//! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
 //! - Input and output are [`Rgb8`](dyntta_image::Rgb8), any size from 1×1 up, the size kept.

@@ -22,14 +22,14 @@ const FRACTION: Table<f64> =
 
 fn apply(image: &Rgb8, at: Level, _: &mut Stream, _: &Resources) -> Rgb8 {
     let fraction = FRACTION.at(at);
-    let (w, h) = (image.width, image.height);
+    let (w, h) = (image.width(), image.height());
     let small = |n: usize| ((n as f64 * fraction) as usize).max(1);
     let (sw, sh) = (small(w), small(h));
     let (columns, rows) = (boxes(w, sw), boxes(h, sh));
 
     // Along the rows, rounded to 8 bits as Pillow does between its two passes.
     let mut narrow = Vec::with_capacity(sw * h * 3);
-    for row in image.data.chunks_exact(w * 3) {
+    for row in image.data().chunks_exact(w * 3) {
         let pixels = row.as_chunks::<3>().0;
         for range in &columns {
             let mut sum = [0u32; 3];
@@ -61,7 +61,7 @@ fn apply(image: &Rgb8, at: Level, _: &mut Stream, _: &Resources) -> Rgb8 {
         let line = line.as_chunks::<3>().0;
         data.extend(nearest_x.iter().flat_map(|&sx| line[sx]));
     }
-    Rgb8::new(w, h, data)
+    Rgb8::new(w, h, data).expect("three bytes a pixel")
 }
 
 /// The mean, rounded to nearest.

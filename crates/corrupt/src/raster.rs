@@ -24,9 +24,9 @@ impl Raster {
 
     /// `image` divided by 255.
     pub fn from_rgb8(image: &Rgb8) -> Self {
-        let mut data = vec![0.0; image.data.len()];
-        to_unit(&image.data, &mut data);
-        Self::new(image.width, image.height, 3, data)
+        let mut data = vec![0.0; image.data().len()];
+        to_unit(image.data(), &mut data);
+        Self::new(image.width(), image.height(), 3, data)
     }
 
     /// Clamped to `0..=1`, times 255, truncated.
@@ -34,7 +34,7 @@ impl Raster {
         debug_assert_eq!(self.channels, 3);
         let mut data = vec![0; self.data.len()];
         to_levels(&self.data, &mut data);
-        Rgb8::new(self.width, self.height, data)
+        Rgb8::new(self.width, self.height, data).expect("three bytes a pixel")
     }
 
     /// [`to_rgb8`](Self::to_rgb8) and back: the 8-bit step in the middle of some corruptions.
@@ -152,7 +152,7 @@ mod tests {
 
     #[test]
     fn every_level_survives() {
-        let image = Rgb8::new(16, 16, (0..=255u8).flat_map(|v| [v; 3]).collect());
+        let image = Rgb8::new(16, 16, (0..=255u8).flat_map(|v| [v; 3]).collect()).unwrap();
         let mut raster = Raster::from_rgb8(&image);
         raster.quantise();
         assert_eq!(raster.to_rgb8(), image);

@@ -24,7 +24,7 @@ const SATURATION: Table<(f32, f32)> = Table {
 fn apply(image: &Rgb8, at: Level, _: &mut Stream, _: &Resources) -> Rgb8 {
     let (factor, added) = SATURATION.at(at);
     let mut out = image.clone();
-    scale_saturation(out.data.as_chunks_mut().0, factor, added);
+    scale_saturation(out.data_mut().as_chunks_mut().0, factor, added);
     out
 }
 
@@ -52,10 +52,10 @@ mod tests {
 
     #[test]
     fn the_maximum_stays_and_greys_turn_red_only_where_saturation_is_added() {
-        let image = Rgb8::new(3, 1, vec![200, 100, 150, 80, 80, 80, 0, 0, 0]);
+        let image = Rgb8::new(3, 1, vec![200, 100, 150, 80, 80, 80, 0, 0, 0]).unwrap();
         let saturate: Corruption = "saturate".parse().unwrap();
         let out = |s: usize| {
-            saturate.apply(&image, Preset::Imagenet, Severity::ALL[s - 1], &mut Stream::new(0, &[])).data
+            saturate.apply(&image, Preset::Imagenet, Severity::ALL[s - 1], &mut Stream::new(0, &[])).into_data()
         };
         assert_eq!(out(1), [200, 170, 185, 80, 80, 80, 0, 0, 0]);
         assert_eq!(out(3), [200, 0, 100, 80, 80, 80, 0, 0, 0]);

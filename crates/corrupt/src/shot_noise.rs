@@ -21,8 +21,8 @@ const PHOTONS: Table<u16> = Table { imagenet: [60, 25, 12, 5, 3], cifar: [500, 2
 fn apply(image: &Rgb8, at: Level, stream: &mut Stream, _: &Resources) -> Rgb8 {
     static SAMPLERS: PerLevel<Sampler> = PerLevel::new();
     let sampler = SAMPLERS.at(at, || Sampler::new(PHOTONS.at(at)));
-    let data = image.data.iter().map(|&v| sampler.draw(v, stream.next_u32())).collect();
-    Rgb8::new(image.width, image.height, data)
+    let data = image.data().iter().map(|&v| sampler.draw(v, stream.next_u32())).collect();
+    Rgb8::new(image.width(), image.height(), data).expect("three bytes a pixel")
 }
 
 /// Draws a Poisson count by inverting its distribution function, for the 256 means that an 8-bit image can have.

@@ -54,7 +54,7 @@ const SNOW: Table<Snow> = Table {
 
 fn apply(image: &Rgb8, at: Level, stream: &mut Stream, _: &Resources) -> Rgb8 {
     let snow = SNOW.at(at);
-    let layer = flakes(image.width, image.height, &snow, stream);
+    let layer = flakes(image.width(), image.height(), &snow, stream);
     let mut out = Raster::from_rgb8(image);
     // The layer turned by 180° is the layer read backwards.
     for ((pixel, &a), &b) in

@@ -62,7 +62,7 @@ fn apply(image: &Rgb8, at: Level, stream: &mut Stream, _: &Resources) -> Rgb8 {
     let (soften, outline) =
         KERNELS.at(at, || (Kernel::new(spatter.blur, 4.0), Kernel::new(spatter.amount, 4.0)));
 
-    let (w, h) = (image.width, image.height);
+    let (w, h) = (image.width(), image.height());
     let noise = (0..w * h).map(|_| spatter.mean + spatter.sigma * stream.normal_f32()).collect();
     let liquid = blur(&Raster::new(w, h, 1, noise), soften, Border::Nearest);
 

@@ -21,12 +21,12 @@ const SIGMA: Table<f32> =
 fn apply(image: &Rgb8, at: Level, stream: &mut Stream, _: &Resources) -> Rgb8 {
     let sigma = SIGMA.at(at);
     let data = image
-        .data
+        .data()
         .iter()
         .map(|&v| {
             let x = unit(v);
             level(x + x * sigma * stream.normal_f32())
         })
         .collect();
-    Rgb8::new(image.width, image.height, data)
+    Rgb8::new(image.width(), image.height(), data).expect("three bytes a pixel")
 }

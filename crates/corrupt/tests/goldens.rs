@@ -24,14 +24,14 @@ fn read(file: &str) -> Vec<u8> {
 fn image(tensors: &SafeTensors, name: &str) -> Option<Rgb8> {
     let tensor = tensors.tensor(name).ok()?;
     let &[height, width, 3] = tensor.shape() else { panic!("{name}: shape {:?}", tensor.shape()) };
-    Some(Rgb8::new(width, height, tensor.data().to_vec()))
+    Some(Rgb8::new(width, height, tensor.data().to_vec()).unwrap())
 }
 
 /// The greatest and the mean absolute difference.
 fn differences(a: &Rgb8, b: &Rgb8) -> (u8, f64) {
-    assert_eq!((a.width, a.height), (b.width, b.height));
-    let all = || a.data.iter().zip(&b.data).map(|(a, b)| a.abs_diff(*b));
-    (all().max().unwrap(), all().map(f64::from).sum::<f64>() / a.data.len() as f64)
+    assert_eq!((a.width(), a.height()), (b.width(), b.height()));
+    let all = || a.data().iter().zip(b.data()).map(|(a, b)| a.abs_diff(*b));
+    (all().max().unwrap(), all().map(f64::from).sum::<f64>() / a.data().len() as f64)
 }
 
 #[test]
@@ -92,9 +92,9 @@ fn random_corruptions_have_their_statistics() {
                 for seed in 0..SEEDS {
                     let out =
                         corrupt_with(&clean, corruption, preset, severity, seed, "golden.png", &resources);
-                    let n = out.data.len() as f64;
+                    let n = out.data().len() as f64;
                     let difference =
-                        || out.data.iter().zip(&clean.data).map(|(a, b)| f64::from(*a) - f64::from(*b));
+                        || out.data().iter().zip(clean.data()).map(|(a, b)| f64::from(*a) - f64::from(*b));
                     rmse += (difference().map(|d| d * d).sum::<f64>() / n).sqrt() / SEEDS as f64;
                     shift += difference().sum::<f64>() / n / SEEDS as f64;
                 }

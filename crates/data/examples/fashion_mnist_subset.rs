@@ -20,8 +20,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         let mut pixels = Vec::new();
         for i in 0..set.len() {
             let image = set.load(i)?;
-            assert_eq!((image.width, image.height), (28, 28));
-            pixels.extend(image.data.iter().step_by(3)); // the three channels are equal
+            assert_eq!((image.width(), image.height()), (28, 28));
+            pixels.extend(image.data().iter().step_by(3)); // the three channels are equal
         }
         let labels: Vec<u8> = set.samples.iter().map(|s| s.class as u8).collect();
         let count = set.len() as u32;

@@ -85,14 +85,14 @@ fn stack(dataset: &Dataset, chunk: Vec<(usize, Result<Rgb8, Error>)>) -> Result<
         };
         let place = batch.len();
         if place == 0 {
-            (batch.width, batch.height) = (image.width, image.height);
-            batch.images = vec![0.0; count * image.data.len()];
+            (batch.width, batch.height) = (image.width(), image.height());
+            batch.images = vec![0.0; count * image.data().len()];
         }
-        let (expected, found) = ((batch.width, batch.height), (image.width, image.height));
+        let (expected, found) = ((batch.width, batch.height), (image.width(), image.height()));
         if expected != found {
             return Err(Error::BatchSize { path: sample.path.clone(), expected, found });
         }
-        let n = image.data.len();
+        let n = image.data().len();
         image.write_planar(&mut batch.images[place * n..(place + 1) * n]);
         batch.labels.push(sample.class);
         batch.indices.push(index);
@@ -123,7 +123,7 @@ mod tests {
         let make = |workers| {
             let tint = |sample: &Sample, mut image: Rgb8| {
                 let mut stream = Stream::new(1, &[&sample.path]);
-                image.data.chunks_exact_mut(3).for_each(|p| p[1] = stream.next_u32() as u8);
+                image.data_mut().chunks_exact_mut(3).for_each(|p| p[1] = stream.next_u32() as u8);
                 image
             };
             batches(set.clone(), [6, 0, 5, 1, 2], 2, workers, tint).collect::<Result<Vec<_>, _>>().unwrap()
@@ -152,8 +152,9 @@ mod tests {
         assert!(results[2].as_ref().unwrap_err().to_string().contains("1/1.png: expected a JPEG"));
 
         let rect = |w| dyntta_image::Rect { top: 0, left: 0, width: w, height: 1 };
-        let uneven =
-            move |s: &Sample, image: Rgb8| crop(&image, rect(if s.path == "0/2.png" { 1 } else { 3 }));
+        let uneven = move |s: &Sample, image: Rgb8| {
+            crop(&image, rect(if s.path == "0/2.png" { 1 } else { 3 })).unwrap()
+        };
         let error = batches(set, 0..2, 2, 1, uneven).next().unwrap().unwrap_err().to_string();
         assert_eq!(error, "0/2.png: expected an image of 3x1 pixels as the first of its batch, found 1x1");
     }

@@ -144,7 +144,7 @@ fn check_listed(
         let mut part = Part { name, images: 0, by_class: vec![0; report.classes.len()] };
         let set = Arc::new(set);
         let loader = set.clone();
-        let load = move |i: usize| (i, loader.load(i).map(|image| (image.width, image.height)));
+        let load = move |i: usize| (i, loader.load(i).map(|image| (image.width(), image.height())));
         for (i, size) in prefetch(0..set.len(), workers, workers.max(1) * AHEAD, load) {
             let sample = &set.samples[i];
             part.images += 1;

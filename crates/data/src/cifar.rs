@@ -173,8 +173,8 @@ mod tests {
         assert_eq!((train.len(), train.classes.len(), train.samples[4].class), (10, 10, 2));
         assert_eq!(train.samples[4].path, "bird/data_batch_3-00000");
         let image = train.load(5).unwrap();
-        assert_eq!((image.width, image.height), (32, 32));
-        assert_eq!(image.data[3 * 33..3 * 34], [33, 100, 200]);
+        assert_eq!((image.width(), image.height()), (32, 32));
+        assert_eq!(image.data()[3 * 33..3 * 34], [33, 100, 200]);
         let test = Dataset::open(&folder.0, &Options::split(Split::Test)).unwrap();
         assert_eq!((test.len(), test.samples[0].class), (1, 3));
     }
@@ -191,7 +191,7 @@ mod tests {
         folder.file("fine_label_names.txt", names.join("\n"));
         let set = Dataset::open(&folder.0, &Options::default()).unwrap();
         assert_eq!((set.classes.len(), set.samples[0].class), (100, 42));
-        assert_eq!(set.load(0).unwrap().data[..3], [0, 100, 200]);
+        assert_eq!(set.load(0).unwrap().data()[..3], [0, 100, 200]);
     }
 
     #[test]

@@ -102,7 +102,7 @@ mod tests {
         let train = Dataset::open(&folder.0, &Options::default()).unwrap();
         assert_eq!(train.classes, ["001.Auk", "002.Owl"]);
         assert_eq!(train.samples.iter().map(|s| s.class).collect::<Vec<_>>(), [0, 1]);
-        assert_eq!(train.load(1).unwrap().data, vec![3; 18]);
+        assert_eq!(train.load(1).unwrap().data(), vec![3; 18]);
         let test = Dataset::open(&folder.0, &Options::split(Split::Test)).unwrap();
         assert_eq!(test.samples[0].path, "002.Owl/Owl_1.png");
         assert_eq!(test.len(), 1);

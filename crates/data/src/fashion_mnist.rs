@@ -67,8 +67,8 @@ mod tests {
                 assert_eq!(set.samples.iter().filter(|s| s.class == class).count(), each);
             }
             let image = set.load(set.len() - 1).unwrap();
-            assert_eq!((image.width, image.height), (28, 28));
-            assert!(image.data.iter().any(|&v| v > 128) && image.data.contains(&0));
+            assert_eq!((image.width(), image.height()), (28, 28));
+            assert!(image.data().iter().any(|&v| v > 128) && image.data().contains(&0));
         }
         // The first training image of the whole set is an ankle boot, and so is the first test image.
         assert_eq!(train.samples[0].path, "Ankle boot/train-00000");

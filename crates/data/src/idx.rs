@@ -185,8 +185,8 @@ mod tests {
             assert_eq!(set.classes[9], "9");
             assert_eq!(set.samples[2].path, format!("9/{start}-00002"));
             let image = set.load(2).unwrap();
-            assert_eq!((image.width, image.height), (28, 28));
-            assert_eq!(image.data[3 * 28..3 * 30], [100, 100, 100, 101, 101, 101]);
+            assert_eq!((image.width(), image.height()), (28, 28));
+            assert_eq!(image.data()[3 * 28..3 * 30], [100, 100, 100, 101, 101, 101]);
         }
     }
 

@@ -122,7 +122,7 @@ mod tests {
             let listed: Vec<&str> = set.samples.iter().map(|s| s.path.as_str()).collect();
             assert_eq!(listed, ["cat/2.png", "dog/1.png", "dog/3.png", "owl/4.png"]);
             for (i, level) in [2, 1, 3, 4].into_iter().enumerate() {
-                assert_eq!(set.load(i).unwrap().data, vec![level; 18]);
+                assert_eq!(set.load(i).unwrap().data(), vec![level; 18]);
             }
             assert!(
                 set.describe().contains("(tar shards of classes): 4 images, 3 classes; left out: 1 .txt")
@@ -141,7 +141,7 @@ mod tests {
         assert_eq!(set.classes, ["n01", "n02"]);
         let listed: Vec<&str> = set.samples.iter().map(|s| s.path.as_str()).collect();
         assert_eq!(listed, ["n01/n01_7.JPEG", "n01/n01_8.JPEG", "n02/n02_1.JPEG"]);
-        assert_eq!(set.load(1).unwrap().data, vec![3; 18]);
+        assert_eq!(set.load(1).unwrap().data(), vec![3; 18]);
     }
 
     #[test]

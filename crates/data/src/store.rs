@@ -234,11 +234,11 @@ impl Store {
             Encoding::Planar { width, height } => {
                 let n = width * height;
                 let pixels = (0..n).flat_map(|i| [bytes[i], bytes[n + i], bytes[2 * n + i]]).collect();
-                Rgb8::new(width, height, pixels)
+                Rgb8::new(width, height, pixels)?
             }
-            Encoding::Interleaved { width, height } => Rgb8::new(width, height, bytes.to_vec()),
+            Encoding::Interleaved { width, height } => Rgb8::new(width, height, bytes.to_vec())?,
             Encoding::Grey { width, height } => {
-                Rgb8::new(width, height, bytes.iter().flat_map(|&v| [v; 3]).collect())
+                Rgb8::new(width, height, bytes.iter().flat_map(|&v| [v; 3]).collect())?
             }
         })
     }

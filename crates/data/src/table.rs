@@ -281,7 +281,7 @@ mod tests {
         assert_eq!(set.classes, ["auk", "owl"]);
         let listed: Vec<(&str, usize)> = set.samples.iter().map(|s| (s.path.as_str(), s.class)).collect();
         assert_eq!(listed, [("img/d.png", 1), ("img/b, c.png", 0), ("img/a.png", 1)]);
-        assert_eq!(set.load(1).unwrap().data, vec![2; 18]);
+        assert_eq!(set.load(1).unwrap().data(), vec![2; 18]);
     }
 
     #[test]
@@ -357,7 +357,7 @@ mod tests {
     fn content_decides_and_a_message_is_short() {
         let folder = folder("path,label\nimg/a,owl\nimg/d.png,auk\n");
         folder.image("img/a", 9);
-        assert_eq!(open(&folder).unwrap().load(0).unwrap().data, vec![9; 18]);
+        assert_eq!(open(&folder).unwrap().load(0).unwrap().data(), vec![9; 18]);
         folder.file("img/a", "II*\0rest");
         assert_eq!(
             open(&folder).unwrap_err(),

@@ -41,7 +41,7 @@ impl Drop for Folder {
 
 /// A PNG of 3x2 pixels, all of `level`.
 pub(crate) fn png(level: u8) -> Vec<u8> {
-    dyntta_image::encode_png(&Rgb8::new(3, 2, vec![level; 18])).unwrap()
+    dyntta_image::encode_png(&Rgb8::new(3, 2, vec![level; 18]).unwrap()).unwrap()
 }
 
 /// A zip of names, bytes and methods (0 stored, 8 deflated, others as if stored), in the records of the format's description

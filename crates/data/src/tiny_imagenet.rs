@@ -137,7 +137,7 @@ mod tests {
         assert_eq!(val.classes, ["n01", "n02", "n03"]);
         let listed: Vec<(&str, usize)> = val.samples.iter().map(|s| (s.path.as_str(), s.class)).collect();
         assert_eq!(listed, [("images/val_0.JPEG", 2), ("images/val_1.JPEG", 0)]);
-        assert_eq!(val.load(1).unwrap().data, vec![8; 18]);
+        assert_eq!(val.load(1).unwrap().data(), vec![8; 18]);
         let alone = open("tiny/val", Split::Train).unwrap();
         assert_eq!((alone.classes, alone.samples), (val.classes, val.samples));
         folder.file("tiny/val/val_annotations.txt", "val_0.JPEG\tn03\nval_9.JPEG\tn01\n");

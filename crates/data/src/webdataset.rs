@@ -262,7 +262,7 @@ mod tests {
         let set = open(&folder, "w").unwrap();
         assert_eq!(set.classes.len(), 11);
         assert_eq!(listed(&set), [("a-0/00.jpg", "2"), ("a-0/01.png", "0"), ("a-1/x/00.png", "10")]);
-        assert_eq!(set.load(2).unwrap().data, vec![2; 18]);
+        assert_eq!(set.load(2).unwrap().data(), vec![2; 18]);
         let text = set.describe();
         assert!(text.ends_with("(WebDataset): 3 images, 11 classes; left out: 1 .png, 1 .txt"), "{text}");
         folder.file("w/classnames.txt", "a\nb\nc");

@@ -161,7 +161,7 @@ mod tests {
         let listed: Vec<&str> = set.samples.iter().map(|s| s.path.as_str()).collect();
         assert_eq!(listed, ["cat/1.png", "cat/3", "dog/2.png"]);
         for (i, level) in [1, 3, 2].into_iter().enumerate() {
-            assert_eq!(set.load(i).unwrap().data, vec![level; 18]);
+            assert_eq!(set.load(i).unwrap().data(), vec![level; 18]);
         }
         assert!(
             set.describe().ends_with("2 classes; left out: 1 .txt, 2 hidden or system"),

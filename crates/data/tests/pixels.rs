@@ -8,7 +8,7 @@ use dyntta_image::{Exif, Rgb8, encode_jpeg, encode_png};
 
 /// 24x8 pixels that a camera noted to be turned by a quarter.
 fn photo() -> Vec<u8> {
-    let image = Rgb8::new(24, 8, (0..24 * 8 * 3).map(|i| (i / 3 % 24 * 10) as u8).collect());
+    let image = Rgb8::new(24, 8, (0..24 * 8 * 3).map(|i| (i / 3 % 24 * 10) as u8).collect()).unwrap();
     let jpeg = encode_jpeg(&image, 95).unwrap();
     let exif = b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0";
     let mut file = vec![0xff, 0xd8, 0xff, 0xe1, 0, exif.len() as u8 + 2];
@@ -27,7 +27,7 @@ fn put(folder: &Path, name: &str, bytes: &[u8]) {
 fn labelled_images_are_as_stored_unless_turning_is_asked_for() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
-    let plain = encode_png(&Rgb8::black(24, 8)).unwrap();
+    let plain = encode_png(&Rgb8::black(24, 8).unwrap()).unwrap();
     let files = [("cat/1.jpg", photo()), ("dog/2.png", plain)];
     let mut tar = tar::Builder::new(fs::File::create(at("set.tar")).unwrap());
     for (name, bytes) in &files {
@@ -40,7 +40,7 @@ fn labelled_images_are_as_stored_unless_turning_is_asked_for() {
     tar.finish().unwrap();
     let size = |set: &Dataset, i: usize| {
         let image = set.load(i).unwrap();
-        (image.width, image.height)
+        (image.width(), image.height())
     };
     let corrupted = CorruptedSet::open(at("corrupted"), None).unwrap();
     for set in [

@@ -132,15 +132,16 @@ fn bytes_and_explanations_agree() {
         panic!("saved as dyntta");
     };
     let [h, w] = [41, 60];
-    let picture = dyntta_image::Rgb8::new(w, h, (0..h * w * 3).map(|i| (i * 37 % 251) as u8).collect());
+    let picture =
+        dyntta_image::Rgb8::new(w, h, (0..h * w * 3).map(|i| (i * 37 % 251) as u8).collect()).unwrap();
     let tensor = Tensor::from_data(TensorData::new(picture.to_planar(), [1, 3, h, w]), &device);
     // The size it was trained at, unless told otherwise.
     let expected = burn.with_control_size(Some(config.unwrap().image_size[0])).forward(tensor, Mode::Eval);
-    let bytes = dyntta_image::Rgb8::from_planar(w, h, &values(expected.images));
+    let bytes = dyntta_image::Rgb8::from_planar(w, h, &values(expected.images)).unwrap();
 
     let ours = dyntta_runtime::Enhancer::load(dir.path()).unwrap();
     let enhanced = ours.enhance(&picture);
-    assert!(bytes.data.iter().zip(&enhanced.data).all(|(a, b)| a.abs_diff(*b) <= 1));
+    assert!(bytes.data().iter().zip(enhanced.data()).all(|(a, b)| a.abs_diff(*b) <= 1));
     let bank = Bank::paper();
     let (weights, raw) = (values(expected.weights), values(expected.raw));
     let decisions = ours.explain(&picture).unwrap();

@@ -13,8 +13,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     for name in arguments {
         match decode_with(&std::fs::read(&name)?, &name, &how) {
             Ok(decoded) => {
-                std::fs::write(format!("{name}.rgb"), &decoded.image.data)?;
-                println!("{name}\t{}x{}", decoded.image.width, decoded.image.height);
+                std::fs::write(format!("{name}.rgb"), decoded.image.data())?;
+                println!("{name}\t{}x{}", decoded.image.width(), decoded.image.height());
             }
             Err(error) => println!("{name}\t{error}"),
         }

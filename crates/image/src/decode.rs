@@ -201,18 +201,14 @@ impl Raw {
         let Self { width, height, data, orientation, profile } = self;
         let wrong = || Failure::Damaged(format!("pixels for another size than {width}x{height}"));
         let image = if how.exif == Exif::Ignore || orientation == Orientation::NoTransforms {
-            if width.checked_mul(height).and_then(|n| n.checked_mul(3)) != Some(data.len()) || data.is_empty()
-            {
-                return Err(wrong());
-            }
-            Rgb8::new(width, height, data)
+            Rgb8::new(width, height, data).map_err(|_| wrong())?
         } else {
             let size = u32::try_from(width).ok().zip(u32::try_from(height).ok());
             let image = size.and_then(|(w, h)| RgbImage::from_raw(w, h, data)).ok_or_else(wrong)?;
             let mut image = DynamicImage::ImageRgb8(image);
             image.apply_orientation(orientation);
             let (width, height) = (image.width() as usize, image.height() as usize);
-            Rgb8::new(width, height, image.into_rgb8().into_raw())
+            Rgb8::new(width, height, image.into_rgb8().into_raw()).map_err(|_| wrong())?
         };
         Ok(Decoded { image, orientation: orientation.to_exif(), profile })
     }

@@ -2,7 +2,7 @@ use std::path::Path;
 
 use dyntta_files::shown;
 
-/// What can go wrong between a file and an [`Rgb8`](crate::Rgb8). Every variant names the file.
+/// What can go wrong between a file and an [`Rgb8`](crate::Rgb8). What concerns a file names it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -56,6 +56,14 @@ pub enum Error {
         limit: usize,
         /// The most pixels a side.
         side: usize,
+    },
+    /// Sizes and pixels that don't go together, or a size without a pixel.
+    #[error("expected {expected}, found {found}")]
+    Shape {
+        /// What belongs there.
+        expected: String,
+        /// What is there.
+        found: String,
     },
     /// A file name whose extension names no format that can be written.
     #[error("{}: expected a name ending in .png, .jpg or .jpeg, found {found}", shown(Path::new(path)))]

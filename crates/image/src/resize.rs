@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::crop::half_to_even;
 use dyntta_simd::simd;
 
-use crate::{MAX_PIXELS, Rgb8, centre_crop};
+use crate::{Error, MAX_PIXELS, Rgb8, centre_crop};
 
 /// The interpolation kernel, by PIL's names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -79,18 +79,21 @@ impl Filter {
 /// it is cut and its weights renormalised; weights have 22 fractional bits, and rounded 8-bit values stand between the
 /// pass along the rows and the one along the columns (Pillow, src/libImaging/Resample.c).
 ///
-/// # Panics
-/// If `width` or `height` is 0.
-pub fn resize(image: &Rgb8, width: usize, height: usize, filter: Filter) -> Rgb8 {
+/// # Errors
+/// [`Error::Shape`] if `width` or `height` is 0.
+pub fn resize(image: &Rgb8, width: usize, height: usize, filter: Filter) -> Result<Rgb8, Error> {
     resize_centre_crop(image, (width, height), (width, height), filter)
 }
 
 /// The size, width and height, of an image of `width` by `height` pixels scaled so that it just covers `target`; the
 /// side that has pixels to spare is rounded down. Of a square target: the shorter side is brought to it, as torchvision's
-/// `Resize` does.
+/// `Resize` does. Of an image without pixels: `target`.
 pub fn covering_size((width, height): (usize, usize), target: (usize, usize)) -> (usize, usize) {
     // The sides as the factors have it: target.0 / width >= target.1 / height, without the division.
-    let scaled = |side: usize, to: usize, from: usize| (side as u128 * to as u128 / from as u128) as usize;
+    let scaled = |side: usize, to: usize, from: usize| match from {
+        0 => to,
+        _ => usize::try_from(side as u128 * to as u128 / from as u128).unwrap_or(usize::MAX),
+    };
     if target.0 as u128 * height as u128 >= target.1 as u128 * width as u128 {
         (target.0, scaled(height, target.0, width))
     } else {
@@ -102,10 +105,10 @@ pub fn covering_size((width, height): (usize, usize), target: (usize, usize)) ->
 /// down (torchvision's `Resize(shorter)`). Of extreme shapes the longer side is cut short so that the result has at
 /// most [`MAX_PIXELS`] pixels.
 ///
-/// # Panics
-/// If `shorter` is 0.
-pub fn resize_shorter(image: &Rgb8, shorter: usize, filter: Filter) -> Rgb8 {
-    let (width, height) = covering_size((image.width, image.height), (shorter, shorter));
+/// # Errors
+/// [`Error::Shape`] if `shorter` is 0.
+pub fn resize_shorter(image: &Rgb8, shorter: usize, filter: Filter) -> Result<Rgb8, Error> {
+    let (width, height) = covering_size((image.width(), image.height()), (shorter, shorter));
     let longest = (MAX_PIXELS / shorter.max(1)).max(shorter);
     resize(image, width.min(longest), height.min(longest), filter)
 }
@@ -113,20 +116,35 @@ pub fn resize_shorter(image: &Rgb8, shorter: usize, filter: Filter) -> Rgb8 {
 /// [`resize`] to `full` pixels (width, height), then [`centre_crop`] to `want`, in one step: only the pixels of the crop
 /// are computed, with the same weights. What evaluation on ImageNet does with a full size from [`covering_size`] and 224.
 ///
-/// # Panics
-/// If a size is 0.
-pub fn resize_centre_crop(image: &Rgb8, full: (usize, usize), want: (usize, usize), filter: Filter) -> Rgb8 {
-    assert!(full.0 > 0 && full.1 > 0, "a size of {}x{} pixels", full.0, full.1);
-    if full == (image.width, image.height) {
-        return if full == want { image.clone() } else { centre_crop(image, want.0, want.1) };
+/// # Errors
+/// [`Error::Shape`] if a size is 0, or of more than can be counted.
+pub fn resize_centre_crop(
+    image: &Rgb8,
+    full: (usize, usize),
+    want: (usize, usize),
+    filter: Filter,
+) -> Result<Rgb8, Error> {
+    for (width, height) in [full, want] {
+        if width == 0 || height == 0 || width.max(height) > LONGEST {
+            return Err(Error::Shape {
+                expected: format!("sides of 1 to {LONGEST} pixels"),
+                found: format!("{width}x{height}"),
+            });
+        }
+    }
+    if full == (image.width(), image.height()) {
+        return if full == want { Ok(image.clone()) } else { centre_crop(image, want.0, want.1) };
     }
     let (width, height) = (want.0.min(full.0), want.1.min(full.1));
-    let columns = Axis::new(image.width, full.0, width, filter);
-    let rows = Axis::new(image.height, full.1, height, filter);
-    let across = along_rows(image, &columns, rows.sources());
-    let out = along_columns(&across, &rows, rows.sources().start);
-    if (width, height) == want { out } else { centre_crop(&out, want.0, want.1) }
+    let columns = Axis::new(image.width(), full.0, width, filter);
+    let rows = Axis::new(image.height(), full.1, height, filter);
+    let across = along_rows(image, &columns, rows.sources())?;
+    let out = along_columns(&across, &rows, rows.sources().start)?;
+    if (width, height) == want { Ok(out) } else { centre_crop(&out, want.0, want.1) }
 }
+
+/// The longest side that is made: more than any memory holds of a row, and little enough to count with.
+const LONGEST: usize = 1 << 40;
 
 /// Fractional bits of the weights.
 const BITS: u32 = 22;
@@ -223,31 +241,31 @@ fn weigh<const N: usize>(source: &[u8], stride: usize, weights: &[i32], out: &mu
 }
 
 /// The source rows `rows`, each resampled along itself.
-fn along_rows(image: &Rgb8, columns: &Axis, rows: Range<usize>) -> Rgb8 {
-    let mut out = Rgb8::black(columns.len(), rows.len());
+fn along_rows(image: &Rgb8, columns: &Axis, rows: Range<usize>) -> Result<Rgb8, Error> {
+    let mut out = Rgb8::black(columns.len(), rows.len())?;
     across(image, columns, rows.start, &mut out);
-    out
+    Ok(out)
 }
 
 simd! {
     fn across(image: &Rgb8, columns: &Axis, top: usize, out: &mut Rgb8) {
         const LANES: usize = 3 * ROWS;
         // A few rows with each column's pixels side by side, so that one weight serves them all.
-        let mut block = vec![0u8; image.width * LANES];
+        let mut block = vec![0u8; image.width() * LANES];
         let mut sums = [0u8; LANES];
-        let (bytes, out_bytes) = (image.width * 3, out.width * 3);
-        for y in (0..out.height).step_by(ROWS) {
-            let count = ROWS.min(out.height - y);
+        let (bytes, out_bytes) = (image.width() * 3, out.width() * 3);
+        for y in (0..out.height()).step_by(ROWS) {
+            let count = ROWS.min(out.height() - y);
             for r in 0..count {
-                let row = &image.data[(top + y + r) * bytes..][..bytes];
+                let row = &image.data()[(top + y + r) * bytes..][..bytes];
                 for (lanes, pixel) in block.chunks_exact_mut(LANES).zip(row.chunks_exact(3)) {
                     lanes[3 * r..3 * r + 3].copy_from_slice(pixel);
                 }
             }
-            for x in 0..out.width {
+            for x in 0..out.width() {
                 weigh::<LANES>(&block[columns.first[x] * LANES..], LANES, columns.weights(x), &mut sums);
                 for r in 0..count {
-                    out.data[(y + r) * out_bytes + x * 3..][..3].copy_from_slice(&sums[3 * r..3 * r + 3]);
+                    out.data_mut()[(y + r) * out_bytes + x * 3..][..3].copy_from_slice(&sums[3 * r..3 * r + 3]);
                 }
             }
         }
@@ -255,17 +273,17 @@ simd! {
 }
 
 /// Resampled along the columns; row 0 of `image` is the source row `top`.
-fn along_columns(image: &Rgb8, rows: &Axis, top: usize) -> Rgb8 {
-    let mut out = Rgb8::black(image.width, rows.len());
+fn along_columns(image: &Rgb8, rows: &Axis, top: usize) -> Result<Rgb8, Error> {
+    let mut out = Rgb8::black(image.width(), rows.len())?;
     down(image, rows, top, &mut out);
-    out
+    Ok(out)
 }
 
 simd! {
     fn down(image: &Rgb8, rows: &Axis, top: usize, out: &mut Rgb8) {
-        let bytes = image.width * 3;
-        for (y, row) in out.data.chunks_exact_mut(bytes).enumerate() {
-            let source = &image.data[(rows.first[y] - top) * bytes..];
+        let bytes = image.width() * 3;
+        for (y, row) in out.data_mut().chunks_exact_mut(bytes).enumerate() {
+            let source = &image.data()[(rows.first[y] - top) * bytes..];
             let weights = rows.weights(y);
             let whole = bytes - bytes % CHUNK;
             for x in (0..whole).step_by(CHUNK) {
@@ -285,10 +303,10 @@ mod tests {
 
     /// PIL's resampling, one axis after the other, written plainly and apart from the above.
     fn resize_plain(image: &Rgb8, width: usize, height: usize, filter: Filter) -> Rgb8 {
-        let across = pass_plain(&image.data, image.width, image.height, width, filter);
-        let turned = transpose(&across, width, image.height);
-        let down = pass_plain(&turned, image.height, width, height, filter);
-        Rgb8::new(width, height, transpose(&down, height, width))
+        let across = pass_plain(image.data(), image.width(), image.height(), width, filter);
+        let turned = transpose(&across, width, image.height());
+        let down = pass_plain(&turned, image.height(), width, height, filter);
+        Rgb8::new(width, height, transpose(&down, height, width)).unwrap()
     }
 
     fn transpose(data: &[u8], width: usize, height: usize) -> Vec<u8> {
@@ -364,12 +382,12 @@ mod tests {
                 }
             }
         }
-        Rgb8::new(width, height, data)
+        Rgb8::new(width, height, data).unwrap()
     }
 
     fn worst(a: &Rgb8, b: &Rgb8) -> u8 {
-        assert_eq!((a.width, a.height), (b.width, b.height));
-        a.data.iter().zip(&b.data).map(|(a, b)| a.abs_diff(*b)).max().unwrap()
+        assert_eq!((a.width(), a.height()), (b.width(), b.height()));
+        a.data().iter().zip(b.data()).map(|(a, b)| a.abs_diff(*b)).max().unwrap()
     }
 
     #[test]
@@ -378,8 +396,8 @@ mod tests {
         for case in 0..60 {
             let mut side = || 1 + stream.below(if case < 20 { 6 } else { 90 });
             let (w, h, tw, th) = (side(), side(), side(), side());
-            let mut image = Rgb8::black(w, h);
-            image.data.iter_mut().for_each(|v| *v = stream.next_u32() as u8);
+            let mut image = Rgb8::black(w, h).unwrap();
+            image.data_mut().iter_mut().for_each(|v| *v = stream.next_u32() as u8);
             // What lies on a border goes either way with the last bit of Pillow's sums: nearest's centres between two
             // pixels, the box's ends in the middle of one.
             let tie = |from: usize, to: usize| {
@@ -391,7 +409,8 @@ mod tests {
             let ties = tie(w, tw) || tie(h, th);
             for filter in Filter::ALL.into_iter().filter(|&f| !(ties && sharp(f))) {
                 // A level off is a weight on the other side of a tie, the sum having been taken in another order.
-                let off = worst(&resize(&image, tw, th, filter), &resize_plain(&image, tw, th, filter));
+                let off =
+                    worst(&resize(&image, tw, th, filter).unwrap(), &resize_plain(&image, tw, th, filter));
                 assert!(off <= 1, "{w}x{h} to {tw}x{th}, {filter:?}: {off}");
             }
         }
@@ -406,8 +425,9 @@ mod tests {
             {
                 let full = covering_size((w, h), full);
                 for filter in Filter::ALL {
-                    let both = centre_crop(&resize(&image, full.0, full.1, filter), want.0, want.1);
-                    let one = resize_centre_crop(&image, full, want, filter);
+                    let both = centre_crop(&resize(&image, full.0, full.1, filter).unwrap(), want.0, want.1)
+                        .unwrap();
+                    let one = resize_centre_crop(&image, full, want, filter).unwrap();
                     assert_eq!(one, both, "{w}x{h} to {full:?}, {want:?}, {filter:?}");
                 }
             }
@@ -425,16 +445,29 @@ mod tests {
 
     #[test]
     fn an_extreme_shape_neither_panics_nor_fills_the_memory() {
-        let thread_like = Rgb8::black(1, 65_535);
+        let thread_like = Rgb8::black(1, 65_535).unwrap();
         let full = covering_size((1, 65_535), (256, 256));
         assert_eq!(full, (256, 256 * 65_535));
-        let out = resize_centre_crop(&thread_like, full, (224, 224), Filter::Bilinear);
-        assert_eq!((out.width, out.height), (224, 224));
+        let out = resize_centre_crop(&thread_like, full, (224, 224), Filter::Bilinear).unwrap();
+        assert_eq!((out.width(), out.height()), (224, 224));
         let far = covering_size((1, 65_535), (8192 * 20, 8192 * 20));
         for filter in Filter::ALL {
-            let out = resize_centre_crop(&thread_like, far, (64, 64), filter);
-            assert_eq!((out.width, out.height), (64, 64));
+            let out = resize_centre_crop(&thread_like, far, (64, 64), filter).unwrap();
+            assert_eq!((out.width(), out.height()), (64, 64));
         }
+    }
+
+    #[test]
+    fn a_size_of_nothing_or_past_counting_is_an_error() {
+        let image = pattern(3, 2);
+        for (width, height) in [(0, 4), (4, 0), (usize::MAX, 4), (4, 1 << 41)] {
+            let both = format!("{width}x{height}");
+            let error = resize(&image, width, height, Filter::Bilinear).unwrap_err().to_string();
+            assert!(error.ends_with(&format!("found {both}")), "{error}");
+            assert!(resize_centre_crop(&image, (4, 4), (width, height), Filter::Box).is_err(), "{both}");
+        }
+        assert!(resize_shorter(&image, 0, Filter::Bicubic).is_err());
+        assert_eq!(covering_size((0, 5), (7, 7)), (7, 7));
     }
 
     /// Sizes from and to, in the order of testdata/resize.py, which made resize.bin.
@@ -454,8 +487,8 @@ mod tests {
             for filter in Filter::ALL {
                 let (pillow, after) = rest.split_at(tw * th * 3);
                 rest = after;
-                let ours = resize(&pattern(w, h), tw, th, filter);
-                assert!(ours.data == pillow, "{w}x{h} to {tw}x{th}, {filter:?}");
+                let ours = resize(&pattern(w, h), tw, th, filter).unwrap();
+                assert!(ours.data() == pillow, "{w}x{h} to {tw}x{th}, {filter:?}");
             }
         }
         assert!(rest.is_empty());

@@ -1,45 +1,59 @@
-/// An 8-bit RGB image: `height` rows from the top of `width` pixels, interleaved (HWC). It is made by [`Rgb8::new`] or
-/// [`Rgb8::checked`], so that its fields agree; who changes them keeps it so.
+use crate::Error;
+
+/// An 8-bit RGB image: `height` rows from the top of `width` pixels, interleaved (HWC). It has a pixel, and three bytes for
+/// each: none can be made that hasn't.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub struct Rgb8 {
-    /// Pixels a row.
-    pub width: usize,
-    /// Rows.
-    pub height: usize,
+    width: usize,
+    height: usize,
     /// `height * width * 3` bytes, R G B R G B …
-    pub data: Vec<u8>,
+    data: Vec<u8>,
 }
 
 impl Rgb8 {
-    /// An image over `data`.
+    /// An image over `data`, `height * width * 3` bytes: R G B R G B …, rows from the top.
     ///
-    /// # Panics
-    /// If `data` does not hold `width * height * 3` bytes or the image is empty.
-    pub fn new(width: usize, height: usize, data: Vec<u8>) -> Self {
-        let length = data.len();
-        Self::checked(width, height, data)
-            .unwrap_or_else(|| panic!("{length} bytes for an RGB image of {width}x{height} pixels"))
-    }
-
-    /// An image over `data`, if that holds `width * height * 3` bytes and is not empty.
-    pub fn checked(width: usize, height: usize, data: Vec<u8>) -> Option<Self> {
-        let image = Self { width, height, data };
-        image.is_whole().then_some(image)
-    }
-
-    /// Whether the fields agree and there is a pixel; so as long as nobody changes them.
-    pub fn is_whole(&self) -> bool {
-        let length = self.width.checked_mul(self.height).and_then(|n| n.checked_mul(3));
-        !self.data.is_empty() && length == Some(self.data.len())
+    /// # Errors
+    /// [`Error::Shape`] if a side is 0, or `data` has another length.
+    pub fn new(width: usize, height: usize, data: Vec<u8>) -> Result<Self, Error> {
+        match values(width, height) {
+            Some(n) if n == data.len() && n > 0 => Ok(Self { width, height, data }),
+            n => Err(shape("bytes", width, height, n, data.len())),
+        }
     }
 
     /// A black image.
     ///
-    /// # Panics
-    /// If a side is 0.
-    pub fn black(width: usize, height: usize) -> Self {
-        Self::new(width, height, vec![0; width * height * 3])
+    /// # Errors
+    /// [`Error::Shape`] if a side is 0, or there are more pixels than the memory can be asked for.
+    pub fn black(width: usize, height: usize) -> Result<Self, Error> {
+        let n = values(width, height).filter(|n| *n <= isize::MAX as usize);
+        Self::new(width, height, vec![0; n.unwrap_or(0)])
+    }
+
+    /// Pixels a row, at least 1.
+    pub fn width(&self) -> usize {
+        self.width
+    }
+
+    /// Rows, at least 1.
+    pub fn height(&self) -> usize {
+        self.height
+    }
+
+    /// The pixels: `height * width * 3` bytes, R G B R G B …, rows from the top.
+    pub fn data(&self) -> &[u8] {
+        &self.data
+    }
+
+    /// The pixels, to be changed.
+    pub fn data_mut(&mut self) -> &mut [u8] {
+        &mut self.data
+    }
+
+    /// The pixels, without a copy.
+    pub fn into_data(self) -> Vec<u8> {
+        self.data
     }
 
     /// Writes the image as planar `f32` (CHW), each value divided by 255.
@@ -65,13 +79,16 @@ impl Rgb8 {
         out
     }
 
-    /// An image from planar `f32` (CHW): clamped to `0..=1`, times 255, rounded to nearest.
+    /// An image from planar `f32` (CHW): clamped to `0..=1`, times 255, rounded to nearest; NaN becomes 0.
     ///
-    /// # Panics
-    /// If `planar` does not hold `3 * height * width` values.
-    pub fn from_planar(width: usize, height: usize, planar: &[f32]) -> Self {
-        let n = width * height;
-        assert_eq!(planar.len(), 3 * n);
+    /// # Errors
+    /// [`Error::Shape`] if a side is 0, or `planar` does not hold `3 * height * width` values.
+    pub fn from_planar(width: usize, height: usize, planar: &[f32]) -> Result<Self, Error> {
+        let wanted = values(width, height);
+        if wanted != Some(planar.len()) {
+            return Err(shape("values", width, height, wanted, planar.len()));
+        }
+        let n = planar.len() / 3;
         let mut data = Vec::with_capacity(3 * n);
         for i in 0..n {
             for c in 0..3 {
@@ -82,6 +99,24 @@ impl Rgb8 {
     }
 }
 
+/// Values of an image of this size, if they can be counted.
+fn values(width: usize, height: usize) -> Option<usize> {
+    width.checked_mul(height)?.checked_mul(3)
+}
+
+fn shape(unit: &str, width: usize, height: usize, wanted: Option<usize>, found: usize) -> Error {
+    let expected = match wanted {
+        Some(0) => "an image of at least one pixel a side".to_owned(),
+        Some(n) => format!("{n} {unit} for an image of {width}x{height} pixels"),
+        None => "an image that fits the memory".to_owned(),
+    };
+    let found = match wanted {
+        Some(1..) => found.to_string(),
+        _ => format!("{width}x{height} pixels"),
+    };
+    Error::Shape { expected, found }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -89,22 +124,39 @@ mod tests {
     #[test]
     fn planar_round_trip_is_exact_for_every_level() {
         let data: Vec<u8> = (0..16 * 16 * 3).map(|i| (i * 7 % 256) as u8).collect();
-        let image = Rgb8::new(16, 16, data);
-        assert_eq!(Rgb8::from_planar(16, 16, &image.to_planar()), image);
+        let image = Rgb8::new(16, 16, data).unwrap();
+        assert_eq!(Rgb8::from_planar(16, 16, &image.to_planar()).unwrap(), image);
     }
 
     #[test]
-    fn an_image_has_the_bytes_of_its_pixels() {
-        assert!(Rgb8::checked(2, 1, vec![0; 6]).is_some());
-        for (width, height, length) in [(0, 1, 0), (1, 0, 0), (2, 1, 5), (usize::MAX, 2, 6), (1 << 63, 2, 0)]
-        {
-            assert!(Rgb8::checked(width, height, vec![0; length]).is_none(), "{width}x{height}");
+    fn an_image_has_a_pixel_and_the_bytes_of_its_pixels() {
+        let image = Rgb8::new(2, 1, (0..6).collect()).unwrap();
+        assert_eq!((image.width(), image.height(), image.data()), (2, 1, &[0, 1, 2, 3, 4, 5][..]));
+        for (width, height, length, message) in [
+            (0, 1, 0, "expected an image of at least one pixel a side, found 0x1 pixels"),
+            (1, 0, 0, "expected an image of at least one pixel a side, found 1x0 pixels"),
+            (2, 1, 5, "expected 6 bytes for an image of 2x1 pixels, found 5"),
+            (2, 1, 0, "expected 6 bytes for an image of 2x1 pixels, found 0"),
+            (usize::MAX, 2, 6, "expected an image that fits the memory, found 18446744073709551615x2 pixels"),
+            (1 << 63, 2, 0, "expected an image that fits the memory, found 9223372036854775808x2 pixels"),
+        ] {
+            assert_eq!(Rgb8::new(width, height, vec![0; length]).unwrap_err().to_string(), message);
+            let planar = Rgb8::from_planar(width, height, &vec![0.0; length]).unwrap_err().to_string();
+            assert_eq!(planar, message.replace("bytes", "values"));
+        }
+    }
+
+    #[test]
+    fn a_black_image_of_no_size_is_an_error() {
+        assert_eq!(Rgb8::black(2, 1).unwrap().into_data(), [0; 6]);
+        for (width, height) in [(0, 0), (0, 5), (usize::MAX, 2), (1 << 31, 1 << 31)] {
+            assert!(Rgb8::black(width, height).is_err(), "{width}x{height}");
         }
     }
 
     #[test]
     fn planar_is_channel_after_channel() {
-        let image = Rgb8::new(2, 1, vec![255, 0, 51, 0, 255, 102]);
+        let image = Rgb8::new(2, 1, vec![255, 0, 51, 0, 255, 102]).unwrap();
         assert_eq!(image.to_planar(), [1.0, 0.0, 0.0, 1.0, 0.2, 0.4]);
     }
 }

@@ -262,8 +262,8 @@ fn efficientnet_lite0_knows_photos() {
             }
             let label: usize = name.rsplit('_').next().unwrap().parse().unwrap();
             let photo = dyntta_image::read(&path).unwrap();
-            let full = covering_size((photo.width, photo.height), (input.resize, input.resize));
-            let photo = resize_centre_crop(&photo, full, (input.crop, input.crop), input.filter);
+            let full = covering_size((photo.width(), photo.height()), (input.resize, input.resize));
+            let photo = resize_centre_crop(&photo, full, (input.crop, input.crop), input.filter).unwrap();
             let planes = photo.to_planar();
             let x = Tensor::<4>::from_data(
                 TensorData::new(planes, [1, 3, input.crop, input.crop]),

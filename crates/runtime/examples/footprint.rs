@@ -22,17 +22,17 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("ready after {:.1} ms", start.elapsed().as_secs_f64() * 1e3);
     let calls = args.next().map_or(Ok(1), |calls| calls.parse::<usize>())?;
     let data = (0..width * height * 3).map(|i| (i * 31 % 253) as u8).collect();
-    let image = Rgb8::new(width, height, data);
+    let image = Rgb8::new(width, height, data).unwrap();
     let mut workspace = Workspace::new();
     for _ in 0..calls {
         workspace.reset_parts();
         let start = Instant::now();
         let enhanced = enhancer.enhance_with(&mut workspace, &image);
-        let sum: u64 = enhanced.data.iter().map(|b| u64::from(*b)).sum();
+        let sum: u64 = enhanced.data().iter().map(|b| u64::from(*b)).sum();
         let ms = start.elapsed().as_secs_f64() * 1e3;
         println!(
             "{ms:.1} ms, mean level {:.3}, {:?}",
-            sum as f64 / enhanced.data.len() as f64,
+            sum as f64 / enhanced.data().len() as f64,
             workspace.parts()
         );
     }

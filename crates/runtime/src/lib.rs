@@ -155,14 +155,16 @@ impl Enhancer {
     /// # Panics
     /// As [`Enhancer::enhance`].
     pub fn enhance_with(&self, workspace: &mut Workspace, image: &Rgb8) -> Rgb8 {
-        let (h, w) = (image.height, image.width);
+        let (h, w) = (image.height(), image.width());
         // Lent to this call, so that the rest of the workspace can be lent on.
         let mut planar = std::mem::take(&mut workspace.planar);
         let [x, out] = &mut planar;
         let (x, out) = (x.ensure(3 * h * w), out.ensure(3 * h * w));
         timed(&mut workspace.parts.conversions, || image.write_planar(x));
         self.enhance_planar(workspace, 1, h, w, x, out);
-        let enhanced = timed(&mut workspace.parts.conversions, || Rgb8::from_planar(w, h, out));
+        let enhanced = timed(&mut workspace.parts.conversions, || {
+            Rgb8::from_planar(w, h, out).expect("three bytes a pixel")
+        });
         workspace.planar = planar;
         enhanced
     }
@@ -255,8 +257,8 @@ impl Enhancer {
     pub fn explain(&self, image: &Rgb8) -> Option<Vec<Decision>> {
         let Model::Dyntta { control, bank, .. } = &*self.model else { return None };
         let mut workspace = Workspace::new();
-        let size = [1, image.height, image.width];
-        let view = self.view_size([image.height, image.width]);
+        let size = [1, image.height(), image.width()];
+        let view = self.view_size([image.height(), image.width()]);
         let images = decide_most(control, bank, &mut workspace, size, &image.to_planar(), view);
         let Workspace { control: buffers, raw, weights, .. } = &mut workspace;
         let (raw, weights) = (raw.ensure(bank.len()), weights.ensure(bank.len()));

@@ -212,7 +212,7 @@ fn weights_that_are_not_numbers_are_refused_and_huge_ones_do_not_panic() {
             }
             let enhancer = Enhancer::load(folder).unwrap();
             let picture =
-                dyntta_image::Rgb8::new(9, 7, (0..9 * 7 * 3).map(|i| (i * 5 % 256) as u8).collect());
+                dyntta_image::Rgb8::new(9, 7, (0..9 * 7 * 3).map(|i| (i * 5 % 256) as u8).collect()).unwrap();
             enhancer.enhance(&picture);
             enhancer.explain(&picture).unwrap();
         }
@@ -236,11 +236,12 @@ fn bytes_load_as_files_do() {
     let bytes = std::fs::read(folder.join("enhancer.safetensors")).unwrap();
     let text = std::fs::read_to_string(folder.join("enhancer.json")).unwrap();
     let limits = dyntta_runtime::Limits::DEFAULT;
-    let picture = dyntta_image::Rgb8::new(9, 7, (0..9 * 7 * 3).map(|i| (i * 5 % 256) as u8).collect());
+    let picture =
+        dyntta_image::Rgb8::new(9, 7, (0..9 * 7 * 3).map(|i| (i * 5 % 256) as u8).collect()).unwrap();
     let expected = Enhancer::load(&folder).unwrap().enhance(&picture);
     for config in [Some(text.as_str()), None] {
         let enhancer = Enhancer::from_bytes(bytes.clone(), config, "bytes", &limits).unwrap();
-        assert_eq!(enhancer.enhance(&picture).data, expected.data);
+        assert_eq!(enhancer.enhance(&picture).data(), expected.data());
     }
     let small = dyntta_runtime::Limits { model_bytes: 100, ..limits };
     says(

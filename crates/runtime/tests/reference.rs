@@ -89,7 +89,7 @@ fn a_bank_without_network_needs_no_urie() {
 fn explain_names_weights_and_factors() {
     let (dir, tensors) = (tempdir(), dyntta(50, true));
     let enhancer = Enhancer::load(write(dir.path(), &tensors, &config("dyntta", ""))).unwrap();
-    let picture = Rgb8::new(40, 36, (0..40 * 36 * 3).map(|i| (i * 37 % 251) as u8).collect());
+    let picture = Rgb8::new(40, 36, (0..40 * 36 * 3).map(|i| (i * 37 % 251) as u8).collect()).unwrap();
     let decisions = enhancer.explain(&picture).unwrap();
     let bank = enhancer.bank().unwrap();
     let [raw, weights] = Plain(&tensors).decide(Some(32), [1, 36, 40], &picture.to_planar());
@@ -109,12 +109,12 @@ fn explain_names_weights_and_factors() {
 #[test]
 fn bytes_are_the_planes_clamped_and_rounded() {
     let enhancer = Enhancer::untrained(Method::Urie, 3);
-    let picture = Rgb8::new(21, 10, (0..21 * 10 * 3).map(|i| (i * 11 % 256) as u8).collect());
+    let picture = Rgb8::new(21, 10, (0..21 * 10 * 3).map(|i| (i * 11 % 256) as u8).collect()).unwrap();
     let x = picture.to_planar();
     let mut out = vec![0.0; x.len()];
     let mut workspace = Workspace::new();
     enhancer.enhance_planar(&mut workspace, 1, 10, 21, &x, &mut out);
-    let expected = Rgb8::from_planar(21, 10, &out);
+    let expected = Rgb8::from_planar(21, 10, &out).unwrap();
     assert_eq!(enhancer.enhance(&picture), expected);
     assert_eq!(enhancer.enhance_with(&mut workspace, &picture), expected);
 }

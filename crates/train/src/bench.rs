@@ -9,7 +9,7 @@ use dyntta_nn::{Arch, Classifier, ClassifierNet, Depth, DynTta, Enhancer, Init, 
 use dyntta_ops::Bank;
 
 use crate::fit::cross_entropy;
-use crate::recipe::{OptimizerKind, Recipe, Schedule};
+use crate::recipe::Recipe;
 
 /// Seconds of each timed step and of its parts.
 #[derive(Clone, Debug, Default)]
@@ -37,21 +37,7 @@ pub fn step(size: usize, batch: usize, runs: usize) -> StepTimes {
     let classifier = Classifier::new(net, arch, classes, Normalisation::IMAGENET);
     let mut enhancer =
         Enhancer::DynTta(DynTta::new(&Init::new("enhancer", 0, &device), Bank::paper(), None, 0.0));
-    let recipe = Recipe {
-        epochs: 1,
-        batch_size: batch,
-        optimizer: OptimizerKind::Sgd,
-        lr: 1e-4,
-        schedule: Schedule::Constant,
-        weight_decay: 1e-3,
-        momentum: 0.9,
-        clip_norm: None,
-        label_smoothing: 0.0,
-        ema: None,
-        mixup: None,
-        cutmix: None,
-        seed: 0,
-    };
+    let recipe = Recipe { batch_size: batch, lr: 1e-4, weight_decay: 1e-3, ..Recipe::PLAIN };
     let mut optimizer = recipe.optimizer();
     let mut stream = Stream::new(0, &["bench"]);
     let values: Vec<f32> = (0..batch * 3 * size * size).map(|_| stream.uniform_f32()).collect();

@@ -4,13 +4,11 @@ use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
 use dyntta_corrupt::Preset;
-use dyntta_data::preprocessing::{Given, InputSize, ResizeRule, Sources};
+use dyntta_data::preprocessing::{Given, Sources};
 use dyntta_data::{Dataset, Options, Preprocessing, Skipped, Split};
 use dyntta_files::{shown, write_atomic};
-use dyntta_image::{ChannelOrder, Exif, Filter, ValueRange};
 use dyntta_nn::ops::plain::to_nhwc;
-use dyntta_nn::{Arch, Classifier, ClassifierNet, Init, Mode, Normalisation, Normalise, onnx, weights};
-use serde::{Deserialize, Serialize};
+use dyntta_nn::{Arch, Classifier, ClassifierNet, Init, Mode, Normalisation, Normalise, weights};
 
 use crate::augmentation::{Augmentation, Style};
 use crate::control::{Progress, Silent, Stop};
@@ -21,94 +19,78 @@ use crate::folder::{At, Place, Start, refused};
 use crate::identity;
 use crate::images::{Geometry, TrainingImages};
 use crate::input::{
-    OnError, aligned, check_classes, named, normalisation, report_skipped, usual, usual_name,
+    aligned, check_classes, named, normalisation, report_skipped, usual, usual_name, usual_preset,
 };
-use crate::recipe::{OptimizerKind, Recipe, Schedule};
+use crate::options::{DataOptions, InputOptions, OnError, RecipeOptions, file, options};
+use crate::recipe::{OptimizerKind, Recipe};
 use crate::run::check_finished;
 use crate::scores::broken_keys;
-use crate::settings;
 use crate::trial::{self, Shape};
 
 /// The file of the trained weights in a run's folder; the preprocessing has the same name with `.json`.
 pub const CLASSIFIER: &str = "classifier.safetensors";
 
-/// The settings of a classifier's training as given: flags, a TOML file, or the `settings.json` of a run. What is absent
-/// has a default, see [`ClassifierSettings::resolve`].
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
-pub struct ClassifierSettings {
-    /// The labelled images.
-    pub data: Option<PathBuf>,
-    /// Labelled images to measure on after every epoch.
-    pub validation: Option<PathBuf>,
-    /// Weights to start from.
-    pub classifier: Option<PathBuf>,
-    /// Start with fresh weights of the classifier's architecture, not with its own.
-    pub from_scratch: Option<bool>,
-    /// The architecture; absent: that of the weights to start from.
-    pub arch: Option<String>,
-    /// Which of several sets of weights in the file to start from: what stands before its keys; absent: the first of timm's order.
-    pub weights_key: Option<String>,
-    /// The training-time augmentation: `none`, `augmix`, `randaugment`, `trivialaugment`, or a policy's file.
-    pub policy: Option<String>,
-    /// How a policy's file is used: `top-k`, `sampled` or `inverted`, see [`Style`].
-    pub style: Option<String>,
-    /// How many augmentations the style `top-k` takes.
-    pub top_k: Option<usize>,
-    /// How far a policy's factors stand from where they change nothing.
-    pub strength: Option<f64>,
-    /// A file with the preprocessing; absent: one beside the weights, if there is one.
-    pub preprocessing: Option<PathBuf>,
-    /// Height and width of the classifier's input, and of the training images.
-    pub input_size: Option<InputSize>,
-    /// How images are brought to that size.
-    pub resize: Option<ResizeRule>,
-    /// By which interpolation.
-    pub interpolation: Option<Filter>,
-    /// The share of a resized side that is kept.
-    pub crop_pct: Option<f64>,
-    /// Mean of red, green and blue that the classifier's input is normalised by, in units of `range`.
-    pub mean: Option<[f32; 3]>,
-    /// Standard deviation of red, green and blue, in units of `range`.
-    pub std: Option<[f32; 3]>,
-    /// The order of the classifier's channels.
-    pub channels: Option<ChannelOrder>,
-    /// The range of the classifier's values.
-    pub range: Option<ValueRange>,
-    /// What is done about pictures' EXIF orientation.
-    pub exif: Option<Exif>,
-    /// What to do about files that cannot be read or decoded; absent: fail.
-    pub on_error: Option<OnError>,
-    /// `imagenet` or `cifar`.
-    pub preset: Option<String>,
-    /// Train on this many images only, the same number of each class.
-    pub limit: Option<usize>,
-    /// Passes over the data.
-    pub epochs: Option<usize>,
-    /// Images a step.
-    pub batch_size: Option<usize>,
-    /// `sgd`, `adam` or `adamw`.
-    pub optimizer: Option<OptimizerKind>,
-    /// The learning rate at the start.
-    pub lr: Option<f64>,
-    /// `constant`, `cosine` or `step`.
-    pub schedule: Option<Schedule>,
-    /// Weight decay.
-    pub weight_decay: Option<f64>,
-    /// The momentum of SGD.
-    pub momentum: Option<f64>,
-    /// Limit on the global norm of the gradient; 0: none.
-    pub clip: Option<f64>,
-    /// Share of the target spread evenly over all classes.
-    pub label_smoothing: Option<f64>,
-    /// The share of the past in a moving average of the weights; 0: none.
-    pub ema: Option<f64>,
-    /// The alpha of mixup; 0: none.
-    pub mixup: Option<f64>,
-    /// The alpha of CutMix; 0: none.
-    pub cutmix: Option<f64>,
-    /// Names every random stream of the run.
-    pub seed: Option<u64>,
+options! {
+    /// The settings of a classifier's training as given: flags, a TOML file, or the `settings.json` of a run. What is absent
+    /// has a default, see [`ClassifierSettings::resolve`].
+    ///
+    /// `classifier`, `policy` and `from_scratch` are no flags here: each command has its own names for them.
+    pub struct ClassifierSettings {
+        /// Labelled images: anything that `train --data` takes
+        #[arg(long, value_name = "D")]
+        pub data: Option<PathBuf>,
+        /// Labelled images to measure on after every epoch; of a data set that comes in parts, the test part
+        #[arg(long, value_name = "D")]
+        pub validation: Option<PathBuf>,
+        /// Weights to start from.
+        #[arg(skip)]
+        pub classifier: Option<PathBuf>,
+        /// Start with fresh weights of the classifier's architecture, not with its own.
+        #[arg(skip)]
+        pub from_scratch: Option<bool>,
+        /// The architecture, such as cifar-resnet20 or resnet50 [default: that of the classifier to start from]
+        #[arg(long)]
+        pub arch: Option<String>,
+        /// The training-time augmentation: `none`, `augmix`, `randaugment`, `trivialaugment`, or a policy's file.
+        #[arg(skip)]
+        pub policy: Option<String>,
+        /// How far a policy's factors stand from where they change nothing: 1 as estimated
+        #[arg(long, value_name = "S")]
+        pub strength: Option<f64>,
+        /// How a policy's file is used: top-k (its operations of largest weight as AugMix's list, the published way), sampled
+        /// (operations by weight, factors from their distributions, as the enhancer applies them), inverted (the same the other
+        /// way round, so that clean images become like the domain's) [default: inverted]
+        #[arg(long, value_name = "STYLE")]
+        pub style: Option<String>,
+        /// How many of a policy's augmentations `--style top-k` takes [default: 4]
+        #[arg(long, value_name = "K", value_parser = crate::options::flags::count())]
+        pub top_k: Option<usize>,
+        /// imagenet (random resized crops) or cifar (whole images, shifted by up to an eighth) [default: told by the
+        /// architecture]
+        #[arg(long)]
+        pub preset: Option<String>,
+        /// Share of the target spread evenly over all classes [default: 0]
+        #[arg(long, value_name = "SHARE")]
+        pub label_smoothing: Option<f64>,
+        /// Keep a moving average of the weights with this share of the past, such as 0.999; it is what is saved [default: none]
+        #[arg(long, value_name = "SHARE")]
+        pub ema: Option<f64>,
+        /// Mix images and labels in pairs, at a share from Beta(ALPHA, ALPHA) (mixup), such as 0.2 [default: none]
+        #[arg(long, value_name = "ALPHA")]
+        pub mixup: Option<f64>,
+        /// Paste rectangles from one image into another (CutMix), such as 1; with --mixup each batch takes one of them
+        #[arg(long, value_name = "ALPHA")]
+        pub cutmix: Option<f64>,
+        /// Which of the images are trained on.
+        #[command(flatten)]
+        pub images: DataOptions,
+        /// How it is trained.
+        #[command(flatten)]
+        pub recipe: RecipeOptions,
+        /// What it is fed.
+        #[command(flatten)]
+        pub input: InputOptions,
+    }
 }
 
 impl ClassifierSettings {
@@ -117,7 +99,7 @@ impl ClassifierSettings {
     /// # Errors
     /// If it cannot be read, is not TOML, or has a key or value that is none: line and key are named.
     pub fn read_toml(path: &Path) -> Result<Self, Error> {
-        settings::read_toml(path)
+        file::read_toml(path)
     }
 
     /// Reads the settings of a run that is there.
@@ -125,134 +107,30 @@ impl ClassifierSettings {
     /// # Errors
     /// If there is none, or its file is damaged.
     pub fn read_run(folder: &Path) -> Result<Self, Error> {
-        settings::read_run(folder)
-    }
-
-    /// These settings, and those of `other` where these are silent.
-    #[must_use]
-    pub fn or(self, other: Self) -> Self {
-        settings::or!(
-            self,
-            other,
-            data,
-            validation,
-            classifier,
-            from_scratch,
-            arch,
-            weights_key,
-            policy,
-            style,
-            top_k,
-            strength,
-            preprocessing,
-            input_size,
-            resize,
-            interpolation,
-            crop_pct,
-            mean,
-            std,
-            channels,
-            range,
-            exif,
-            on_error,
-            preset,
-            limit,
-            epochs,
-            batch_size,
-            optimizer,
-            lr,
-            schedule,
-            weight_decay,
-            momentum,
-            clip,
-            label_smoothing,
-            ema,
-            mixup,
-            cutmix,
-            seed,
-        )
-    }
-
-    /// How the weights to start from are read.
-    pub(crate) fn load(&self) -> onnx::Options {
-        onnx::Options { weights_key: self.weights_key.clone(), ..onnx::Options::default() }
+        file::read_run(folder)
     }
 
     /// Fills in the defaults and checks the ranges.
     ///
-    /// From scratch: SGD with momentum 0.9 along a cosine, weight decay 5e-4 and batches of 128 at 0.1 for 30 epochs with
-    /// the `cifar` preset; 1e-4 and batches of 64 at 0.025 for 90 epochs with `imagenet` (Goyal et al. 2017,
-    /// arXiv 1706.02677: 0.1 for 256 images). From weights: a tenth of that rate, 10 and 5 epochs.
+    /// The recipe is [`Recipe::classifier`]'s.
     ///
     /// # Errors
     /// [`Error::Setting`] names what is missing or out of range; a policy's file may be wrong.
     pub fn resolve(&self) -> Result<ResolvedClassifier, Error> {
         let data = self.data.clone().ok_or_else(|| Error::setting("data", "a path", "nothing"))?;
         let classifier = self.classifier.as_deref().map(dyntta_nn::classifier_file).transpose()?;
-        let named_arch = self.arch.as_deref().map(str::parse::<Arch>).transpose()?;
-        let arch = match (named_arch, &self.classifier) {
-            (Some(arch), _) => arch,
-            (None, Some(path)) => match Arch::of_file_with(path, &self.load())? {
-                Some(arch) => arch,
-                // The same message as everywhere.
-                None => {
-                    let options = self.load();
-                    Classifier::load_with(path, None, Normalisation::IMAGENET, &options, &Device::flex())?
-                        .arch()
-                }
-            },
-            (None, None) => {
-                return Err(Error::setting("arch", format!("one of {}", Arch::known()), "nothing"));
-            }
-        };
-        if arch == Arch::Onnx {
-            let expected = "weights (.pth, .pt, .th or .safetensors) of a known architecture";
-            let found = self.classifier.as_ref().map_or("onnx".into(), |p| shown(p).to_string());
-            return Err(Error::setting(
-                "classifier",
-                expected,
-                format!("an ONNX graph, which can't be trained ({found})"),
-            ));
-        }
+        let arch = self.architecture()?;
         let start = match self.from_scratch {
             Some(true) => None,
             _ => classifier.clone(),
         };
         let preset: Preset = match self.preset.as_deref() {
             Some(name) => name.parse()?,
-            None if matches!(arch, Arch::CifarResNet(_)) => Preset::Cifar,
-            None => Preset::Imagenet,
+            None => usual_preset(arch),
         };
-        let cifar = preset == Preset::Cifar;
-        let (epochs, lr, batch_size, weight_decay) =
-            if cifar { (30, 0.1, 128, 5e-4) } else { (90, 0.025, 64, 1e-4) };
-        let (epochs, lr) = match start {
-            None => (epochs, lr),
-            Some(_) => (if cifar { 10 } else { 5 }, lr / 10.0),
-        };
-        let optimizer = self.optimizer.unwrap_or(OptimizerKind::Sgd);
-        let (lr, weight_decay) = match optimizer {
-            OptimizerKind::Sgd => (lr, weight_decay),
-            OptimizerKind::Adam => (lr / 100.0, 0.0),
-            OptimizerKind::Adamw => (lr / 100.0, 0.05),
-        };
-        let recipe = Recipe {
-            epochs: self.epochs.unwrap_or(epochs),
-            batch_size: self.batch_size.unwrap_or(batch_size),
-            optimizer,
-            lr: self.lr.unwrap_or(lr),
-            schedule: self.schedule.unwrap_or(Schedule::Cosine),
-            weight_decay: self.weight_decay.unwrap_or(weight_decay),
-            momentum: self.momentum.unwrap_or(0.9),
-            clip_norm: self.clip.filter(|&clip| clip != 0.0),
-            label_smoothing: self.label_smoothing.unwrap_or(0.0),
-            ema: self.ema.filter(|&share| share != 0.0),
-            mixup: self.mixup.filter(|&alpha| alpha != 0.0),
-            cutmix: self.cutmix.filter(|&alpha| alpha != 0.0),
-            seed: self.seed.unwrap_or(0),
-        };
+        let recipe = self.recipe(preset, start.is_none());
         recipe.check()?;
-        if self.limit == Some(0) {
+        if self.images.limit == Some(0) {
             return Err(Error::setting("limit", "a number from 1 up", 0));
         }
         let augmentation = Augmentation::resolve(
@@ -263,19 +141,8 @@ impl ClassifierSettings {
         )?;
         let nowhere = Path::new("");
         let sources = Sources {
-            flags: Given {
-                input_size: self.input_size,
-                resize: self.resize,
-                interpolation: self.interpolation,
-                crop_pct: self.crop_pct,
-                mean: self.mean,
-                std: self.std,
-                channels: self.channels,
-                range: self.range,
-                exif: self.exif,
-                classes: None,
-            },
-            file: self.preprocessing.as_deref(),
+            flags: self.input.given(),
+            file: self.input.preprocessing.as_deref(),
             weights: classifier.as_deref().unwrap_or(nowhere),
             metadata: Default::default(),
             trained: Given::default(),
@@ -294,11 +161,52 @@ impl ClassifierSettings {
             geometry: Geometry { preset, fit: preprocessing.fit },
             preprocessing,
             preprocessing_from,
-            on_error: self.on_error.unwrap_or_default(),
+            on_error: self.images.on_error.unwrap_or_default(),
             shifts: true,
-            limit: self.limit,
+            limit: self.images.limit,
             recipe,
         })
+    }
+
+    /// The architecture that is named, or that of the weights to start from.
+    fn architecture(&self) -> Result<Arch, Error> {
+        let options = self.input.reading.options();
+        let arch = match (self.arch.as_deref(), &self.classifier) {
+            (Some(name), _) => name.parse()?,
+            (None, Some(path)) => match Arch::of_file_with(path, &options)? {
+                Some(arch) => arch,
+                // The same message as everywhere.
+                None => {
+                    Classifier::load_with(path, None, Normalisation::IMAGENET, &options, &Device::flex())?
+                        .arch()
+                }
+            },
+            (None, None) => {
+                return Err(Error::setting("arch", format!("one of {}", Arch::known()), "nothing"));
+            }
+        };
+        if arch == Arch::Onnx {
+            let expected = "weights (.pth, .pt, .th or .safetensors) of a known architecture";
+            let found = self.classifier.as_ref().map_or("onnx".into(), |p| shown(p).to_string());
+            return Err(Error::setting(
+                "classifier",
+                expected,
+                format!("an ONNX graph, which can't be trained ({found})"),
+            ));
+        }
+        Ok(arch)
+    }
+
+    fn recipe(&self, preset: Preset, fresh: bool) -> Recipe {
+        let optimizer = self.recipe.optimizer.unwrap_or(OptimizerKind::Sgd);
+        let usual = Recipe::classifier(preset, fresh, optimizer);
+        Recipe {
+            label_smoothing: self.label_smoothing.unwrap_or(0.0),
+            ema: self.ema.filter(|&share| share != 0.0),
+            mixup: self.mixup.filter(|&alpha| alpha != 0.0),
+            cutmix: self.cutmix.filter(|&alpha| alpha != 0.0),
+            ..self.recipe.over(usual)
+        }
     }
 }
 
@@ -515,7 +423,8 @@ fn fresh(
     let Some(path) = &resolved.start else { return Ok((net, None)) };
     let plain = device.clone().without_autodiff();
     let normalisation = normalisation(&resolved.preprocessing);
-    let trained = Classifier::load_with(path, Some(resolved.arch), normalisation, &settings.load(), &plain)?;
+    let options = settings.input.reading.options();
+    let trained = Classifier::load_with(path, Some(resolved.arch), normalisation, &options, &plain)?;
     trained.notes().iter().for_each(|note| progress.message(note));
     check_classes(data, &trained)?;
     let trained = trained.network().expect("an ONNX graph is refused before");

@@ -20,6 +20,7 @@ use crate::estimate_run::again;
 use crate::evaluate::{Corrupted, Plan, evaluate};
 use crate::folder::{Start, refused};
 use crate::images::Geometry;
+use crate::options::{InputOptions, RecipeOptions};
 use crate::picture::{self, Row, Tile};
 use crate::recipe::{OptimizerKind, Schedule};
 use crate::report::{Column, scores_json, table};
@@ -37,6 +38,9 @@ const GEOMETRY: Geometry = Geometry::usual(Preset::Cifar, SIZE);
 
 /// The files that the demo writes into its folder, beside the folders of its runs.
 pub const FILES: [&str; 3] = ["results.json", "table.txt", "picture.png"];
+
+/// The folders of its runs.
+pub const RUNS: [&str; 3] = ["classifier", "urie", "dyntta"];
 
 /// How much of everything; [`Effort::default`] is the demo.
 #[derive(Clone, Copy, Debug)]
@@ -168,15 +172,18 @@ fn classifier(
         data: Some("fashion-mnist".into()),
         arch: Some(ARCH.to_string()),
         preset: Some(GEOMETRY.preset.name().to_owned()),
-        input_size: Some(SIZE.into()),
-        epochs: Some(effort.epochs[0]),
-        batch_size: Some(64),
-        optimizer: Some(OptimizerKind::Adam),
-        lr: Some(3e-3),
-        schedule: Some(Schedule::Cosine),
-        weight_decay: Some(0.0),
-        momentum: Some(0.0),
-        seed: Some(seed),
+        recipe: RecipeOptions {
+            epochs: Some(effort.epochs[0]),
+            batch_size: Some(64),
+            optimizer: Some(OptimizerKind::Adam),
+            lr: Some(3e-3),
+            schedule: Some(Schedule::Cosine),
+            weight_decay: Some(0.0),
+            momentum: Some(0.0),
+            seed: Some(seed),
+            ..RecipeOptions::default()
+        },
+        input: InputOptions { input_size: Some(SIZE.into()), ..InputOptions::default() },
         ..ClassifierSettings::default()
     };
     let mut resolved = settings.resolve()?;
@@ -207,10 +214,13 @@ fn enhancer(
         method: Some(method),
         setting: Some(Setting::NonBlind),
         preset: Some("cifar".into()),
-        input_size: Some(SIZE.into()),
         urie: (method == Method::Dyntta).then(|| out.join("urie")),
-        epochs: Some(effort.epochs[if method == Method::Urie { 1 } else { 2 }]),
-        seed: Some(seed),
+        recipe: RecipeOptions {
+            epochs: Some(effort.epochs[if method == Method::Urie { 1 } else { 2 }]),
+            seed: Some(seed),
+            ..RecipeOptions::default()
+        },
+        input: InputOptions { input_size: Some(SIZE.into()), ..InputOptions::default() },
         ..TrainSettings::default()
     };
     let autodiff = Device::flex().autodiff();
@@ -274,8 +284,10 @@ fn picture(
         })?);
     }
     let values = enhanced.into_data().try_to_vec::<f32>().expect("images are f32");
-    let enhanced: Vec<Rgb8> =
-        values.chunks_exact(3 * SIZE * SIZE).map(|v| Rgb8::from_planar(SIZE, SIZE, v)).collect();
+    let enhanced: Vec<Rgb8> = values
+        .chunks_exact(3 * SIZE * SIZE)
+        .map(|v| Rgb8::from_planar(SIZE, SIZE, v).expect("three bytes a pixel"))
+        .collect();
     let rows: Vec<Row> = ["clean", "corrupted", "enhanced"]
         .iter()
         .zip([clean, corrupted, enhanced])

@@ -17,8 +17,9 @@ use crate::estimate::decide;
 use crate::folder::{Place, Start};
 use crate::images::Geometry;
 use crate::input::{
-    OnError, aligned, check_class_count, check_classes, class_names, named, normalisation, report_skipped,
+    aligned, check_class_count, check_classes, class_names, named, normalisation, report_skipped,
 };
+use crate::options::{OnError, RecipeOptions};
 use crate::run::{Resolved, TrainSettings, place, train_in};
 use crate::setting::Setting;
 
@@ -74,7 +75,7 @@ pub fn estimate(
     let mut resolved = train.resolve()?;
     let trained_for = given.as_ref().map(|(_, config)| config.classifier.classes.as_slice());
     resolved.preprocessing.classes = class_names(resolved.preprocessing.classes.as_deref(), trained_for)?;
-    let epochs = [train.epochs; 2];
+    let epochs = [train.recipe.epochs; 2];
     // Folders that hold something else are refused before anything is read.
     let pair = match &given {
         Some(_) => None,
@@ -242,13 +243,13 @@ impl Pair {
             bank: None,
             control_weights: None,
             control_size: None,
-            epochs: epochs[0],
+            recipe: RecipeOptions { epochs: epochs[0], ..settings.recipe.clone() },
             ..settings.clone()
         };
         let second = TrainSettings {
             method: Some(Method::Dyntta),
             urie: Some(folder(Method::Urie)),
-            epochs: epochs[1],
+            recipe: RecipeOptions { epochs: epochs[1], ..settings.recipe.clone() },
             ..settings.clone()
         };
         let at = |settings: TrainSettings, method| -> Result<_, Error> {

@@ -27,11 +27,13 @@ use crate::folder::{Start, is_absent, refused};
 use crate::identity;
 use crate::images::{Geometry, eval_batches, images};
 use crate::input::{aligned, check_classes, named, normalisation};
+#[cfg(feature = "clap")]
+use crate::options::flags;
+use crate::options::{RecipeOptions, file};
 use crate::recipe::Recipe;
 use crate::run::TrainSettings;
 use crate::scores::count_hits;
 use crate::setting::{Setting, shifted};
-use crate::settings;
 pub use report::ExperimentReport;
 use report::report;
 
@@ -43,37 +45,80 @@ pub const FILES: [&str; 4] = [FILE, report::JSON, report::TABLES, report::PICTUR
 
 /// What an experiment is made of.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "clap", derive(clap::Args))]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct ExperimentSettings {
-    /// The training images, not shifted.
+    /// Training images, not shifted: anything that `train --data` takes
+    #[cfg_attr(feature = "clap", arg(long, value_name = "D"))]
     pub data: PathBuf,
-    /// The test images, not shifted.
+    /// Test images, not shifted
+    #[cfg_attr(feature = "clap", arg(long, value_name = "D"))]
     pub test: PathBuf,
-    /// The classifier's weights.
+    /// The classifier's weights: .pth, .pt, .th or .safetensors
+    #[cfg_attr(feature = "clap", arg(long, value_name = "W"))]
     pub classifier: PathBuf,
-    /// Its architecture; absent: told by its keys.
+    /// The classifier's architecture [default: told by the weights' keys]
+    #[cfg_attr(feature = "clap", arg(long))]
     pub arch: Option<String>,
-    /// `imagenet` or `cifar`; absent: told by the architecture.
+    /// imagenet or cifar [default: told by the architecture]
+    #[cfg_attr(feature = "clap", arg(long))]
     pub preset: Option<String>,
-    /// The shifted domains; `clean` is the images as they are, a natural shift for a classifier that was trained on others.
+    /// The domains: corruptions with their severities, common15 (a mix of all fifteen), clean (the images as they are: a
+    /// natural shift, for a classifier trained on others)
+    #[cfg_attr(
+        feature = "clap",
+        arg(
+            long,
+            value_name = "LIST",
+            value_delimiter = ',',
+            default_value = "speckle_noise:5,gaussian_blur:5,spatter:5,saturate:5,common15,clean"
+        )
+    )]
     pub shifts: Vec<Setting>,
-    /// The fixed policies: `none`, `augmix`, `randaugment`, `trivialaugment`.
+    /// The fixed policies
+    #[cfg_attr(
+        feature = "clap",
+        arg(
+            id = "policies",
+            long,
+            value_name = "LIST",
+            value_delimiter = ',',
+            default_value = "none,augmix,randaugment,trivialaugment"
+        )
+    )]
     pub fixed: Vec<String>,
-    /// The ways to use the estimated policy: see [`Augmentation`].
+    /// The ways to use the estimated policy
+    #[cfg_attr(
+        feature = "clap",
+        arg(long, value_name = "LIST", value_delimiter = ',', default_value = "top-k,sampled,inverted")
+    )]
     pub styles: Vec<String>,
-    /// The seeds of everything.
+    /// The seeds
+    #[cfg_attr(
+        feature = "clap",
+        arg(long, value_name = "LIST", value_delimiter = ',', default_value = "0,1,2")
+    )]
     pub seeds: Vec<u64>,
-    /// How many training images are used, as many of each class; absent: all.
+    /// Use N training images, as many of each class [default: all]
+    #[cfg_attr(feature = "clap", arg(long, value_name = "N", value_parser = flags::count()))]
     pub limit: Option<usize>,
-    /// How many test images; absent: all.
+    /// Use N test images, as many of each class [default: all]
+    #[cfg_attr(feature = "clap", arg(long, value_name = "N", value_parser = flags::count()))]
     pub test_limit: Option<usize>,
-    /// How many of the training images an enhancer is trained on; absent: as many as the classifiers.
+    /// Train enhancers on N of the training images [default: all that --limit leaves]
+    #[cfg_attr(feature = "clap", arg(long, value_name = "N", value_parser = flags::count()))]
     pub enhancer_limit: Option<usize>,
-    /// Epochs of each retraining.
+    /// Epochs of each retraining
+    #[cfg_attr(feature = "clap", arg(long, default_value_t = 30, value_parser = flags::epochs()))]
     pub epochs: usize,
-    /// Whether retraining begins with fresh weights.
+    /// Retrain from fresh weights instead of the classifier's
+    #[cfg_attr(feature = "clap", arg(long))]
     pub from_scratch: bool,
-    /// Epochs of URIE and of DynTTA in each estimate.
+    /// Epochs of URIE and of DynTTA in each estimate
+    #[cfg_attr(
+        feature = "clap",
+        arg(long, value_name = "N,N", default_value = "10,10", value_parser = flags::two_epochs)
+    )]
     pub enhancer_epochs: [usize; 2],
 }
 
@@ -154,7 +199,7 @@ pub fn experiment(
             return Err(Error::setting(key, format!("a number from 1 to {}", Recipe::MAX_EPOCHS), epochs));
         }
     }
-    settings::to_json(settings)?;
+    file::to_json(settings)?;
     let before = before(settings, folder)?;
     let resolved = base(settings, 0).resolve()?;
     let device = Device::flex();
@@ -235,8 +280,7 @@ fn base(settings: &ExperimentSettings, seed: u64) -> ClassifierSettings {
         from_scratch: settings.from_scratch.then_some(true),
         arch: settings.arch.clone(),
         preset: settings.preset.clone(),
-        epochs: Some(settings.epochs),
-        seed: Some(seed),
+        recipe: RecipeOptions { epochs: Some(settings.epochs), seed: Some(seed), ..RecipeOptions::default() },
         ..ClassifierSettings::default()
     }
 }
@@ -291,7 +335,7 @@ fn begin(
         check_same(folder, &before.to_string(), &inputs.to_string(), progress)?;
     }
     remove_leftovers(folder);
-    let mut value: Value = serde_json::from_str(&settings::to_json(settings)?).unwrap_or_default();
+    let mut value: Value = serde_json::from_str(&file::to_json(settings)?).unwrap_or_default();
     value[INPUTS] = inputs;
     let json = serde_json::to_string_pretty(&value).expect("plain data") + "\n";
     write_atomic(folder.join(FILE), json.as_bytes())?;
@@ -302,7 +346,7 @@ fn begin(
 fn read_scores(path: &Path) -> Result<DomainScores, Error> {
     match std::fs::symlink_metadata(path) {
         Err(e) if is_absent(&e) => Ok(DomainScores::default()),
-        _ => settings::read_json(path),
+        _ => file::read_json(path),
     }
 }
 
@@ -393,7 +437,7 @@ impl Experiment<'_> {
             arch: self.settings.arch.clone(),
             setting: Some(shift),
             preset: Some(self.geometry.preset.name().to_owned()),
-            seed: Some(seed),
+            recipe: RecipeOptions { seed: Some(seed), ..RecipeOptions::default() },
             ..TrainSettings::default()
         };
         let pair = Pair::find(&settings, self.settings.enhancer_epochs.map(Some), folder)?;

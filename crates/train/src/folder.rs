@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::classifier::CLASSIFIER;
 use crate::error::Error;
 use crate::fit::METRICS;
-use crate::settings::{self, SETTINGS};
+use crate::options::file::{self, SETTINGS};
 use crate::state;
 
 /// The files that runs write into their folders. A new run takes no folder that has one of them.
@@ -70,7 +70,7 @@ impl Place {
         worker: &'static str,
     ) -> Result<Self, Error> {
         // Before anything is made there.
-        settings::to_json(settings)?;
+        file::to_json(settings)?;
         let mut place =
             Self { folder: folder.to_owned(), at: At::Nothing, start, weights, worker, lock: None };
         place.at = place.look(settings)?;
@@ -99,7 +99,7 @@ impl Place {
         }
         remove_leftovers(folder);
         if matches!(self.at, At::Nothing | At::Begun) {
-            write_atomic(folder.join(SETTINGS), settings::to_json(settings)?.as_bytes())?;
+            write_atomic(folder.join(SETTINGS), file::to_json(settings)?.as_bytes())?;
         }
         Ok(())
     }
@@ -152,14 +152,14 @@ impl Place {
             return Err(foreign(format!("{} without {SETTINGS}", there.join(", "))));
         }
         // Only a run's own settings say that what is there may be written over.
-        settings::read_run::<S>(folder).map_err(|e| foreign(e.to_string()))?;
-        let before: Value = settings::read_run(folder)?;
+        file::read_run::<S>(folder).map_err(|e| foreign(e.to_string()))?;
+        let before: Value = file::read_run(folder)?;
         if before["data"].is_null() {
             return Err(foreign(format!("{SETTINGS} names no data")));
         }
         if self.start == Start::Either {
             // As it would stand in the file: a number may be another in memory.
-            let now: Value = serde_json::from_str(&settings::to_json(settings)?).unwrap_or_default();
+            let now: Value = serde_json::from_str(&file::to_json(settings)?).unwrap_or_default();
             let others = others(&before, &now);
             if !others.is_empty() {
                 return Err(foreign(format!("{SETTINGS} has another {}", others.join(", "))));

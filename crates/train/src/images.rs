@@ -45,9 +45,11 @@ impl Geometry {
         let image = match self.preset {
             Preset::Imagenet => {
                 let (scale, ratio) = ((0.08, 1.0), (3.0 / 4.0, 4.0 / 3.0));
-                let rect = random_resized_crop(image.width, image.height, scale, ratio, stream);
                 let size = self.fit.size;
-                resize(&crop(image, rect), size.width, size.height, self.fit.interpolation)
+                random_resized_crop(image.width(), image.height(), scale, ratio, stream)
+                    .and_then(|rect| crop(image, rect))
+                    .and_then(|cut| resize(&cut, size.width, size.height, self.fit.interpolation))
+                    .expect("bounds in order, and a size of at least one pixel a side")
             }
             Preset::Cifar => self.eval(image),
         };
@@ -148,9 +150,9 @@ impl TrainingImages {
 
 /// The image moved by up to an eighth of its width and height each way, every whole number of pixels equally likely.
 fn shift(image: &Rgb8, stream: &mut Stream) -> Rgb8 {
-    let (w, h) = (image.width, image.height);
+    let (w, h) = (image.width(), image.height());
     let (left, top) = (stream.below(w / 8 * 2 + 1), stream.below(h / 8 * 2 + 1));
-    let mut out = Rgb8::black(w, h);
+    let mut out = Rgb8::black(w, h).expect("three bytes a pixel");
     // Pixel (x, y) of the result is (x + left - w/8, y + top - h/8) of the image.
     let span = |offset: usize, extent: usize| {
         let edge = extent / 8;
@@ -161,7 +163,7 @@ fn shift(image: &Rgb8, stream: &mut Stream) -> Rgb8 {
         let to = (y * w + x0) * 3;
         let from = ((from_y + row) * w + from_x) * 3;
         let length = (x1 - x0) * 3;
-        out.data[to..to + length].copy_from_slice(&image.data[from..from + length]);
+        out.data_mut()[to..to + length].copy_from_slice(&image.data()[from..from + length]);
     }
     out
 }
@@ -186,8 +188,8 @@ mod tests {
     #[test]
     fn a_shift_moves_every_pixel_alike_and_all_offsets_occur() {
         let (w, h) = (16, 8);
-        let image = Rgb8::new(w, h, (0..w * h * 3).map(|v| (v % 251) as u8 + 1).collect());
-        let at = |image: &Rgb8, x: usize, y: usize| image.data[(y * w + x) * 3];
+        let image = Rgb8::new(w, h, (0..w * h * 3).map(|v| (v % 251) as u8 + 1).collect()).unwrap();
+        let at = |image: &Rgb8, x: usize, y: usize| image.data()[(y * w + x) * 3];
         let mut seen = std::collections::BTreeSet::new();
         for i in 0..400 {
             let stream = Stream::new(0, &[&i.to_string()]);
@@ -205,7 +207,7 @@ mod tests {
             seen.insert((dx, dy));
         }
         assert_eq!(seen.len(), 15);
-        let dot = Rgb8::new(1, 1, vec![9; 3]);
+        let dot = Rgb8::new(1, 1, vec![9; 3]).unwrap();
         assert_eq!(shift(&dot, &mut Stream::new(0, &[])), dot);
     }
 }

@@ -8,10 +8,17 @@ use dyntta_corrupt::Preset;
 use dyntta_data::{Dataset, Preprocessing, Skipped};
 use dyntta_nn::zoo::Input;
 use dyntta_nn::{Arch, Classifier, Normalisation, onnx};
-use serde::{Deserialize, Serialize};
 
 use crate::control::Progress;
 use crate::error::Error;
+
+/// The preset of an architecture where none is named.
+pub fn usual_preset(arch: Arch) -> Preset {
+    match arch {
+        Arch::CifarResNet(_) => Preset::Cifar,
+        _ => Preset::Imagenet,
+    }
+}
 
 /// The usual preprocessing of an architecture with published weights, else a preset's: ImageNet's at 224 pixels, or the
 /// whole image at 32.
@@ -108,17 +115,6 @@ pub fn for_images(options: onnx::Options, fed: &Preprocessing) -> onnx::Options 
 pub fn normalisation(preprocessing: &Preprocessing) -> Normalisation {
     let Preprocessing { mean, std, channels, range, .. } = *preprocessing;
     Normalisation { mean, std, channels, range }
-}
-
-/// What to do about files that cannot be read or decoded.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum OnError {
-    /// Stop at the first.
-    #[default]
-    Fail,
-    /// Leave them out, and say how many.
-    Skip,
 }
 
 /// The data set with the labels of the classifier's class names, where they are known, and turned as the classifier takes it.

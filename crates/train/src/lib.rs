@@ -19,13 +19,13 @@ mod images;
 mod input;
 mod mix;
 mod optimizer;
+pub mod options;
 pub mod picture;
 mod recipe;
 pub mod report;
 mod run;
 mod scores;
 mod setting;
-mod settings;
 mod state;
 mod trial;
 
@@ -43,10 +43,10 @@ pub use fit::{EpochMetrics, METRICS, RunFolder, cross_entropy, fit};
 pub use folder::{RUN_FILES, Start};
 pub use images::{Geometry, TrainingImages, Treatment, images};
 pub use input::{
-    OnError, aligned, check_class_count, check_classes, class_names, for_images, load_classifier, metadata,
-    metadata_of, named, normalisation, report_skipped, usual, usual_name,
+    aligned, check_class_count, check_classes, class_names, for_images, load_classifier, metadata,
+    metadata_of, named, normalisation, report_skipped, usual, usual_name, usual_preset,
 };
+pub use options::{DataOptions, InputOptions, OnError, ReadingOptions, RecipeOptions, SETTINGS};
 pub use recipe::{OptimizerKind, Recipe, Schedule};
 pub use run::{Resolved, TrainSettings, TrainSummary, train_enhancer, train_on};
 pub use setting::{Setting, shifted};
-pub use settings::SETTINGS;

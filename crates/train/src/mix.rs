@@ -77,24 +77,9 @@ fn paste(batch: &mut Batch, share: f64, stream: &mut Stream) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::recipe::{OptimizerKind, Schedule};
 
     fn recipe(mixup: Option<f64>, cutmix: Option<f64>) -> Recipe {
-        Recipe {
-            epochs: 1,
-            batch_size: 3,
-            optimizer: OptimizerKind::Sgd,
-            lr: 0.1,
-            schedule: Schedule::Constant,
-            weight_decay: 0.0,
-            momentum: 0.9,
-            clip_norm: None,
-            label_smoothing: 0.0,
-            ema: None,
-            mixup,
-            cutmix,
-            seed: 0,
-        }
+        Recipe { batch_size: 3, mixup, cutmix, ..Recipe::PLAIN }
     }
 
     /// Three images of one value each: 0, 1 and 4.

@@ -43,13 +43,16 @@ const RED: Rgb888 = Rgb888::new(200, 25, 35);
 /// If there is no tile, or the images differ in size.
 pub fn draw(columns: &[String], rows: &[Row], scale: usize) -> Rgb8 {
     let first = &rows[0].tiles[0].image;
-    let (tile_w, tile_h) = (first.width * scale, first.height * scale);
+    let (tile_w, tile_h) = (first.width() * scale, first.height() * scale);
     let (cell_w, cell_h) = (tile_w + GAP, tile_h + CAPTION + GAP);
-    let mut canvas = Canvas(Rgb8::new(
-        LEFT + columns.len() * cell_w,
-        TOP + rows.len() * cell_h,
-        vec![255; (LEFT + columns.len() * cell_w) * (TOP + rows.len() * cell_h) * 3],
-    ));
+    let mut canvas = Canvas(
+        Rgb8::new(
+            LEFT + columns.len() * cell_w,
+            TOP + rows.len() * cell_h,
+            vec![255; (LEFT + columns.len() * cell_w) * (TOP + rows.len() * cell_h) * 3],
+        )
+        .expect("three bytes a pixel"),
+    );
     let small = |color| MonoTextStyle::new(&FONT_6X10, color);
     let middle = |column: usize| (LEFT + column * cell_w + tile_w / 2) as i32;
     for (c, title) in columns.iter().enumerate() {
@@ -65,7 +68,7 @@ pub fn draw(columns: &[String], rows: &[Row], scale: usize) -> Rgb8 {
             Alignment::Right,
         );
         for (c, tile) in row.tiles.iter().enumerate() {
-            assert_eq!((tile.image.width, tile.image.height), (first.width, first.height));
+            assert_eq!((tile.image.width(), tile.image.height()), (first.width(), first.height()));
             canvas.image(&tile.image, LEFT + c * cell_w, top, scale);
             let color = if tile.right { GREEN } else { RED };
             let below = Point::new(middle(c), (top + tile_h + 11) as i32);
@@ -83,11 +86,11 @@ impl Canvas {
     }
 
     fn image(&mut self, image: &Rgb8, left: usize, top: usize, scale: usize) {
-        for y in 0..image.height * scale {
-            for x in 0..image.width * scale {
-                let from = ((y / scale) * image.width + x / scale) * 3;
-                let to = ((top + y) * self.0.width + left + x) * 3;
-                self.0.data[to..to + 3].copy_from_slice(&image.data[from..from + 3]);
+        for y in 0..image.height() * scale {
+            for x in 0..image.width() * scale {
+                let from = ((y / scale) * image.width() + x / scale) * 3;
+                let to = ((top + y) * self.0.width() + left + x) * 3;
+                self.0.data_mut()[to..to + 3].copy_from_slice(&image.data()[from..from + 3]);
             }
         }
     }
@@ -95,7 +98,7 @@ impl Canvas {
 
 impl OriginDimensions for Canvas {
     fn size(&self) -> Size {
-        Size::new(self.0.width as u32, self.0.height as u32)
+        Size::new(self.0.width() as u32, self.0.height() as u32)
     }
 }
 
@@ -108,10 +111,10 @@ impl DrawTarget for Canvas {
         pixels: I,
     ) -> Result<(), Self::Error> {
         for Pixel(Point { x, y }, color) in pixels {
-            let (w, h) = (self.0.width as i32, self.0.height as i32);
+            let (w, h) = (self.0.width() as i32, self.0.height() as i32);
             if (0..w).contains(&x) && (0..h).contains(&y) {
-                let at = (y as usize * self.0.width + x as usize) * 3;
-                self.0.data[at..at + 3].copy_from_slice(&[color.r(), color.g(), color.b()]);
+                let at = (y as usize * self.0.width() + x as usize) * 3;
+                self.0.data_mut()[at..at + 3].copy_from_slice(&[color.r(), color.g(), color.b()]);
             }
         }
         Ok(())
@@ -124,15 +127,18 @@ mod tests {
 
     #[test]
     fn tiles_stand_where_they_belong_and_captions_are_coloured() {
-        let tile =
-            |level: u8, right| Tile { image: Rgb8::new(2, 2, vec![level; 12]), caption: "X".into(), right };
+        let tile = |level: u8, right| Tile {
+            image: Rgb8::new(2, 2, vec![level; 12]).unwrap(),
+            caption: "X".into(),
+            right,
+        };
         let rows = [Row { title: "a".into(), tiles: vec![tile(10, true), tile(20, false)] }];
         let picture = draw(&["one".into(), "two".into()], &rows, 10);
-        let at = |x: usize, y: usize| &picture.data[(y * picture.width + x) * 3..][..3];
+        let at = |x: usize, y: usize| &picture.data()[(y * picture.width() + x) * 3..][..3];
         assert_eq!(at(LEFT + 5, TOP + 5), [10, 10, 10]);
         assert_eq!(at(LEFT + 20 + GAP + 5, TOP + 5), [20, 20, 20]);
         let has =
-            |color: Rgb888| picture.data.chunks_exact(3).any(|p| p == [color.r(), color.g(), color.b()]);
+            |color: Rgb888| picture.data().chunks_exact(3).any(|p| p == [color.r(), color.g(), color.b()]);
         assert!(has(GREEN) && has(RED) && has(BLACK));
     }
 }

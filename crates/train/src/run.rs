@@ -5,14 +5,12 @@ use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
 use dyntta_corrupt::Preset;
-use dyntta_data::preprocessing::{Given, InputSize, ResizeRule, Sources};
+use dyntta_data::preprocessing::{Given, Sources};
 use dyntta_data::{Dataset, Options, Preprocessing, Skipped};
 use dyntta_files::{Limits, shown};
-use dyntta_image::{ChannelOrder, Exif, Filter, ValueRange};
 use dyntta_nn::checkpoint::{self, ClassifierConfig, EnhancerConfig, Method};
 use dyntta_nn::{Arch, Classifier, Depth, Enhancer, Init, Mode, ResNet, onnx, weights};
 use dyntta_ops::Bank;
-use serde::{Deserialize, Serialize};
 
 use crate::control::{Progress, Stop};
 use crate::error::Error;
@@ -21,87 +19,60 @@ use crate::folder::{At, Place, Start, refused};
 use crate::identity;
 use crate::images::{Geometry, TrainingImages};
 use crate::input::{
-    OnError, check_classes, for_images, metadata_of, named, normalisation, report_skipped, usual, usual_name,
+    check_classes, for_images, metadata_of, named, normalisation, report_skipped, usual, usual_name,
 };
-use crate::recipe::{OptimizerKind, Recipe, Schedule};
+use crate::options::{DataOptions, InputOptions, OnError, RecipeOptions, file, options};
+use crate::recipe::Recipe;
 use crate::setting::Setting;
-use crate::settings;
 use crate::trial::{self, Shape};
 
-/// The settings of a run as given: flags, a TOML file, or the `settings.json` of a run. What is absent has a default,
-/// see [`TrainSettings::resolve`].
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
-pub struct TrainSettings {
-    /// The labelled images.
-    pub data: Option<PathBuf>,
-    /// The classifier's weights.
-    pub classifier: Option<PathBuf>,
-    /// The classifier's architecture; absent: told by its keys.
-    pub arch: Option<String>,
-    /// Which of several sets of weights in the classifier's file: what stands before its keys; absent: the first of timm's order.
-    pub weights_key: Option<String>,
-    /// Of an ONNX file, the output with the scores; absent: the likeliest.
-    pub output: Option<String>,
-    /// What that output holds; absent: told by its values.
-    pub scores: Option<onnx::Scores>,
-    /// A file with the classifier's preprocessing; absent: one beside its weights, if there is one.
-    pub preprocessing: Option<PathBuf>,
-    /// Height and width of the classifier's input, and of the training images.
-    #[serde(alias = "size")]
-    pub input_size: Option<InputSize>,
-    /// How images are brought to that size.
-    pub resize: Option<ResizeRule>,
-    /// By which interpolation.
-    pub interpolation: Option<Filter>,
-    /// The share of a resized side that is kept.
-    pub crop_pct: Option<f64>,
-    /// Mean of red, green and blue that the classifier's input is normalised by, in units of `range`.
-    pub mean: Option<[f32; 3]>,
-    /// Standard deviation of red, green and blue, in units of `range`.
-    pub std: Option<[f32; 3]>,
-    /// The order of the classifier's channels.
-    pub channels: Option<ChannelOrder>,
-    /// The range of the classifier's values.
-    pub range: Option<ValueRange>,
-    /// What is done about pictures' EXIF orientation.
-    pub exif: Option<Exif>,
-    /// What to do about files that cannot be read or decoded; absent: fail.
-    pub on_error: Option<OnError>,
-    /// Which enhancer.
-    pub method: Option<Method>,
-    /// What the training images go through.
-    pub setting: Option<Setting>,
-    /// `imagenet` or `cifar`.
-    pub preset: Option<String>,
-    /// Train on this many images only, the same number of each class.
-    pub limit: Option<usize>,
-    /// A trained URIE to start the SK-UNet of DynTTA from: a run's folder or a weight file.
-    pub urie: Option<PathBuf>,
-    /// torchvision ResNet-18 weights to start the control network from.
-    pub control_weights: Option<PathBuf>,
-    /// The side of the view that the control network looks at; absent: that of the training images.
-    pub control_size: Option<usize>,
-    /// The bank's augmentations in order; absent: the paper's fifty.
-    pub bank: Option<Vec<String>>,
-    /// Passes over the data.
-    pub epochs: Option<usize>,
-    /// Images a step.
-    pub batch_size: Option<usize>,
-    /// `sgd` or `adam`.
-    pub optimizer: Option<OptimizerKind>,
-    /// The learning rate at the start.
-    pub lr: Option<f64>,
-    /// `constant`, `cosine` or `step`.
-    pub schedule: Option<Schedule>,
-    /// L2 weight decay.
-    pub weight_decay: Option<f64>,
-    /// The momentum of SGD.
-    pub momentum: Option<f64>,
-    /// Limit on the global norm of the gradient; 0: none.
-    pub clip: Option<f64>,
-    /// Names every random stream of the run.
-    pub seed: Option<u64>,
+options! {
+    /// The settings of a run as given: flags, a TOML file, or the `settings.json` of a run. What is absent has a default,
+    /// see [`TrainSettings::resolve`].
+    pub struct TrainSettings {
+        /// Labelled images: a folder D/<class>/*, a .tar of one or shards of it (s-{00..12}.tar), a CIFAR binary, idx or CUB-200
+        /// folder, or a CSV path,label
+        #[arg(long, value_name = "D")]
+        pub data: Option<PathBuf>,
+        /// The classifier's weights: .pth, .pt, .th, .safetensors or .onnx
+        #[arg(long, value_name = "W")]
+        pub classifier: Option<PathBuf>,
+        /// The classifier's architecture, such as cifar-resnet20 or resnet50 [default: told by the weights' keys]
+        #[arg(long)]
+        pub arch: Option<String>,
+        /// Which enhancer [default: dyntta]
+        #[arg(long, value_parser = crate::options::flags::choice::<Method>())]
+        pub method: Option<Method>,
+        /// What the training images go through: nonblind (the fifteen common corruptions and none), blind (AugMix, so that no
+        /// corruption is known), clean (nothing), common15 (the fifteen alone), or a corruption and its severity such as fog:3
+        /// [default: nonblind]
+        #[arg(long, value_name = "S")]
+        pub setting: Option<Setting>,
+        /// imagenet (224 px, the paper's recipe) or cifar (32 px, Adam) [default: imagenet]
+        #[arg(long)]
+        pub preset: Option<String>,
+        /// Which of the images are trained on.
+        #[command(flatten)]
+        pub images: DataOptions,
+        /// A trained URIE (run or weight file) to start DynTTA's SK-UNet from
+        #[arg(long, value_name = "RUN")]
+        pub urie: Option<PathBuf>,
+        /// torchvision ResNet-18 weights to start the control network from
+        #[arg(long, value_name = "W")]
+        pub control_weights: Option<PathBuf>,
+        /// Let the control network look at a view of S pixels a side [default: at the image itself]
+        #[arg(long, value_name = "S", value_parser = crate::options::flags::view())]
+        pub control_size: Option<usize>,
+        /// Another bank: augmentations in order, separated by commas [default: the paper's fifty]
+        #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+        pub bank: Option<Vec<String>>,
+        /// How it is trained.
+        #[command(flatten)]
+        pub recipe: RecipeOptions,
+        /// What the classifier is fed.
+        #[command(flatten)]
+        pub input: InputOptions,
+    }
 }
 
 impl TrainSettings {
@@ -110,7 +81,7 @@ impl TrainSettings {
     /// # Errors
     /// If it cannot be read, is not TOML, or has a key or value that is none: line and key are named.
     pub fn read_toml(path: &Path) -> Result<Self, Error> {
-        settings::read_toml(path)
+        file::read_toml(path)
     }
 
     /// Reads the settings of a run that is there.
@@ -118,56 +89,12 @@ impl TrainSettings {
     /// # Errors
     /// If there is none, or its file is damaged.
     pub fn read_run(folder: &Path) -> Result<Self, Error> {
-        settings::read_run(folder)
-    }
-
-    /// These settings, and those of `other` where these are silent.
-    pub fn or(self, other: Self) -> Self {
-        settings::or!(
-            self,
-            other,
-            data,
-            classifier,
-            arch,
-            weights_key,
-            output,
-            scores,
-            preprocessing,
-            input_size,
-            resize,
-            interpolation,
-            crop_pct,
-            mean,
-            std,
-            channels,
-            range,
-            exif,
-            on_error,
-            method,
-            setting,
-            preset,
-            limit,
-            urie,
-            control_weights,
-            control_size,
-            bank,
-            epochs,
-            batch_size,
-            optimizer,
-            lr,
-            schedule,
-            weight_decay,
-            momentum,
-            clip,
-            seed
-        )
+        file::read_run(folder)
     }
 
     /// Fills in the defaults and checks the ranges.
     ///
-    /// With the `imagenet` preset the defaults are the paper's: SGD with momentum 0.9, weight decay 1e-3, batches of 64,
-    /// 60 epochs, the learning rate (DynTTA 1e-4, URIE 1e-3) halved every 10; 224 pixels. With `cifar`: Adam at 1e-3
-    /// along a cosine, 10 epochs, gradient norms clipped at 1; 32 pixels.
+    /// The recipe is [`Recipe::enhancer`]'s; the images are of 224 pixels with the `imagenet` preset, of 32 with `cifar`.
     ///
     /// # Errors
     /// [`Error::Setting`] names what is missing or out of range.
@@ -175,30 +102,9 @@ impl TrainSettings {
         let required = |key: &str| Error::setting(key, "a path", "nothing");
         let method = self.method.unwrap_or(Method::Dyntta);
         let preset: Preset = self.preset.as_deref().unwrap_or("imagenet").parse()?;
-        let paper = preset == Preset::Imagenet;
-        let recipe = Recipe {
-            epochs: self.epochs.unwrap_or(if paper { 60 } else { 10 }),
-            batch_size: self.batch_size.unwrap_or(64),
-            optimizer: self.optimizer.unwrap_or(if paper { OptimizerKind::Sgd } else { OptimizerKind::Adam }),
-            lr: self.lr.unwrap_or(match (paper, method) {
-                (true, Method::Dyntta) => 1e-4,
-                _ => 1e-3,
-            }),
-            schedule: self.schedule.unwrap_or(if paper { Schedule::Step } else { Schedule::Cosine }),
-            weight_decay: self.weight_decay.unwrap_or(if paper { 1e-3 } else { 0.0 }),
-            momentum: self.momentum.unwrap_or(0.9),
-            clip_norm: match self.clip {
-                Some(clip) => (clip != 0.0).then_some(clip),
-                None => (!paper).then_some(1.0),
-            },
-            label_smoothing: 0.0,
-            ema: None,
-            mixup: None,
-            cutmix: None,
-            seed: self.seed.unwrap_or(0),
-        };
+        let recipe = self.recipe.over(Recipe::enhancer(preset, method));
         recipe.check()?;
-        if self.limit == Some(0) {
+        if self.images.limit == Some(0) {
             return Err(Error::setting("limit", "a number from 1 up", 0));
         }
         // The side of a square that is an image still.
@@ -231,28 +137,18 @@ impl TrainSettings {
         let data = self.data.clone().ok_or_else(|| required("data"))?;
         let classifier = self.classifier.clone().ok_or_else(|| required("classifier"))?;
         let classifier = dyntta_nn::classifier_file(&classifier)?;
+        let options = self.input.reading.options();
         // A file that is not there or not readable is reported where it is loaded.
         let arch = match self.arch.as_deref() {
             Some(name) => Some(name.parse()?),
-            None => {
-                let weights_key = self.weights_key.clone();
-                Arch::of_file_with(&classifier, &onnx::Options { weights_key, ..onnx::Options::default() })
-                    .ok()
-                    .flatten()
-            }
-        };
-        let options = onnx::Options {
-            output: self.output.clone(),
-            scores: self.scores,
-            weights_key: self.weights_key.clone(),
-            ..onnx::Options::default()
+            None => Arch::of_file_with(&classifier, &options).ok().flatten(),
         };
         let model = onnx::is_onnx(&classifier)
             .then(|| onnx::Model::open(&classifier, &options.limits).ok())
             .flatten();
         let sources = Sources {
-            flags: self.given(),
-            file: self.preprocessing.as_deref(),
+            flags: self.input.given(),
+            file: self.input.preprocessing.as_deref(),
             weights: &classifier,
             metadata: model.as_ref().map(metadata_of).unwrap_or_default(),
             trained: Given::default(),
@@ -268,32 +164,16 @@ impl TrainSettings {
             options: for_images(options, &preprocessing),
             preprocessing,
             preprocessing_from,
-            on_error: self.on_error.unwrap_or_default(),
+            on_error: self.images.on_error.unwrap_or_default(),
             method,
             setting: self.setting.unwrap_or(Setting::NonBlind),
-            limit: self.limit,
+            limit: self.images.limit,
             urie: self.urie.clone(),
             control_weights: self.control_weights.clone(),
             control_size: self.control_size,
             bank: self.bank.clone(),
             recipe,
         })
-    }
-
-    /// What these settings say of the classifier's preprocessing.
-    fn given(&self) -> Given {
-        Given {
-            input_size: self.input_size,
-            resize: self.resize,
-            interpolation: self.interpolation,
-            crop_pct: self.crop_pct,
-            mean: self.mean,
-            std: self.std,
-            channels: self.channels,
-            range: self.range,
-            exif: self.exif,
-            classes: None,
-        }
     }
 }
 

@@ -165,7 +165,7 @@ mod tests {
 
     #[test]
     fn a_shifted_image_is_fixed_by_seed_and_path() {
-        let image = Rgb8::new(8, 8, (0..192).map(|v| v as u8).collect());
+        let image = Rgb8::new(8, 8, (0..192).map(|v| v as u8).collect()).unwrap();
         let preset = Preset::Cifar;
         let make =
             |setting: &str, seed, path| shifted(image.clone(), setting.parse().unwrap(), preset, seed, path);

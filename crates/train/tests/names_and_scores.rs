@@ -16,7 +16,7 @@ use dyntta_train::{
 };
 
 mod common;
-use common::place::Place;
+use common::place::{Place, with};
 
 fn copy(place: &Place, to: &str, classes: &[(&str, &str)]) {
     for (class, name) in classes {
@@ -53,14 +53,13 @@ fn validation_is_matched_by_class_names() {
     copy(&place, "two", &[("c1", "c1"), ("c2", "c2")]);
     copy(&place, "other", &[("c0", "c0"), ("c1", "zebra")]);
     let run = |validation: &str, run: &str| {
-        let settings = ClassifierSettings {
-            validation: Some(place.at(validation)),
-            policy: Some("none".into()),
-            lr: Some(1e-9),
-            ema: None,
-            epochs: Some(1),
-            ..place.settings()
-        };
+        let settings = with(place.settings(), |s| {
+            s.validation = Some(place.at(validation));
+            s.policy = Some("none".into());
+            s.recipe.lr = Some(1e-9);
+            s.ema = None;
+            s.recipe.epochs = Some(1);
+        });
         train_classifier(&settings, &place.at(run), false, &Stop::default(), &mut Silent)
     };
     let summary = run("two", "run").unwrap();
@@ -246,7 +245,7 @@ fn a_classifier_without_a_gradient_is_refused_before_anything_starts() {
     let error = refused(&place, &of(place.at("deaf.safetensors")));
     assert!(error.contains("no gradient reaches the image"), "{error}");
     // A graph for two images at a time, in front of which batches of six are trained.
-    let settings = TrainSettings { resize: None, ..of(fixture("fixed.onnx")) };
+    let settings = with(of(fixture("fixed.onnx")), |s| s.input.resize = None);
     train_enhancer(&settings, &place.at("run"), false, &Stop::default(), &mut Silent).unwrap();
     assert!(place.at("run").join(METRICS).is_file());
 }
@@ -255,12 +254,12 @@ fn a_classifier_without_a_gradient_is_refused_before_anything_starts() {
 fn settings_are_bounded_wherever_they_come_from() {
     let place = Place::new();
     let cases: [(&str, TrainSettings); 6] = [
-        ("epochs", TrainSettings { epochs: Some(usize::MAX), ..enhancer(&place) }),
-        ("batch-size", TrainSettings { batch_size: Some(usize::MAX), ..enhancer(&place) }),
+        ("epochs", with(enhancer(&place), |s| s.recipe.epochs = Some(usize::MAX))),
+        ("batch-size", with(enhancer(&place), |s| s.recipe.batch_size = Some(usize::MAX))),
         ("control-size", TrainSettings { control_size: Some(1 << 32), ..enhancer(&place) }),
         ("control-size", TrainSettings { control_size: Some(0), ..enhancer(&place) }),
-        ("lr", TrainSettings { lr: Some(f64::INFINITY), ..enhancer(&place) }),
-        ("clip", TrainSettings { clip: Some(f64::NAN), ..enhancer(&place) }),
+        ("lr", with(enhancer(&place), |s| s.recipe.lr = Some(f64::INFINITY))),
+        ("clip", with(enhancer(&place), |s| s.recipe.clip = Some(f64::NAN))),
     ];
     for (key, settings) in cases {
         let error = refused(&place, &settings);
@@ -276,7 +275,7 @@ fn settings_are_bounded_wherever_they_come_from() {
         fs::rename(&data, place.at("data")).unwrap();
     }
     let mut settings = place.estimation("runs");
-    settings.train.limit = Some(3);
+    settings.train.images.limit = Some(3);
     settings.held_out = 0.01;
     let error = estimate(&settings, &Stop::default(), &mut Silent).unwrap_err().to_string();
     assert!(error.contains("`held-out`") && error.contains("0.01 of 3 images"), "{error}");
@@ -286,7 +285,7 @@ fn settings_are_bounded_wherever_they_come_from() {
         fs::write(&path, text).unwrap();
         TrainSettings::read_toml(&path).map_err(|e| e.to_string())
     };
-    assert_eq!(read(b"\xef\xbb\xbfepochs = 3\n").unwrap().epochs, Some(3));
+    assert_eq!(read(b"\xef\xbb\xbfepochs = 3\n").unwrap().recipe.epochs, Some(3));
     for text in ["lr = nan", "lr = -inf", "mean = [0.5, inf, 0.5]"] {
         let error = read(text.as_bytes()).unwrap_err();
         assert!(error.contains("expected a finite number"), "{error}");

@@ -13,14 +13,18 @@ use dyntta_train::{
 
 mod common;
 use common::StopAt;
-use common::place::Place;
+use common::place::{Place, with};
 
 #[test]
 fn a_stopped_classifier_run_ends_with_the_weights_of_one_that_was_not() {
     let place = Place::new();
     for optimizer in [OptimizerKind::Sgd, OptimizerKind::Adamw] {
         let (mixup, cutmix) = (Some(0.2), (optimizer == OptimizerKind::Sgd).then_some(1.0));
-        let settings = ClassifierSettings { optimizer: Some(optimizer), mixup, cutmix, ..place.settings() };
+        let settings = with(place.settings(), |s| {
+            s.recipe.optimizer = Some(optimizer);
+            s.mixup = mixup;
+            s.cutmix = cutmix;
+        });
         let (whole, parts) = (format!("whole {optimizer:?}"), format!("parts {optimizer:?}"));
         let expected = place.train(&settings, &whole, false, &Stop::default(), &mut Silent).unwrap();
         // Ten steps in all: stopped inside the first epoch, and at its end.
@@ -53,14 +57,14 @@ fn a_run_stopped_in_its_validation_goes_on() {
 #[test]
 fn threads_change_nothing_and_seeds_and_policies_do() {
     let place = Place::new();
-    let settings = ClassifierSettings { epochs: Some(1), ..place.settings() };
+    let settings = with(place.settings(), |s| s.recipe.epochs = Some(1));
     let run = |name: &str, threads: usize, settings: &ClassifierSettings| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         pool.install(|| place.train(settings, name, false, &Stop::default(), &mut Silent).unwrap())
     };
     let base = run("one", 1, &settings);
     assert_eq!(base, run("three", 3, &settings));
-    assert_ne!(base, run("seed", 1, &ClassifierSettings { seed: Some(1), ..settings.clone() }));
+    assert_ne!(base, run("seed", 1, &with(settings.clone(), |s| s.recipe.seed = Some(1))));
     for policy in ["none", "augmix", "randaugment", "trivialaugment"] {
         let fixed = ClassifierSettings { policy: Some(policy.into()), ..settings.clone() };
         assert_ne!(base, run(policy, 1, &fixed));
@@ -81,18 +85,17 @@ fn a_trained_classifier_brings_its_preprocessing() {
     assert_eq!(json["classes"], serde_json::json!(["c0", "c1", "c2"]));
     assert_eq!(json["input_size"], serde_json::json!([16, 16]));
     // Trained on from there, with what it says.
-    let again = ClassifierSettings {
-        classifier: Some(place.at("run").join(CLASSIFIER)),
-        input_size: None,
-        ..place.settings()
-    };
+    let again = with(place.settings(), |s| {
+        s.classifier = Some(place.at("run").join(CLASSIFIER));
+        s.input.input_size = None;
+    });
     assert_eq!(again.resolve().unwrap().geometry.fit.size, 16.into());
 }
 
 #[test]
 fn the_average_of_weights_follows_them() {
     let place = Place::new();
-    let base = ClassifierSettings { epochs: Some(1), ..place.settings() };
+    let base = with(place.settings(), |s| s.recipe.epochs = Some(1));
     let run = |name: &str, ema| {
         place
             .train(&ClassifierSettings { ema, ..base.clone() }, name, false, &Stop::default(), &mut Silent)
@@ -121,9 +124,9 @@ fn settings_of_a_classifier_out_of_range_are_refused_by_name() {
     let cases: Vec<(&str, ClassifierSettings)> = vec![
         ("data", of(|s| s.data = None)),
         ("arch", of(|s| s.classifier = None)),
-        ("limit", of(|s| s.limit = Some(0))),
-        ("epochs", of(|s| s.epochs = Some(0))),
-        ("lr", of(|s| s.lr = Some(0.0))),
+        ("limit", of(|s| s.images.limit = Some(0))),
+        ("epochs", of(|s| s.recipe.epochs = Some(0))),
+        ("lr", of(|s| s.recipe.lr = Some(0.0))),
         ("ema", of(|s| s.ema = Some(1.0))),
         ("mixup", of(|s| s.mixup = Some(-1.0))),
         ("cutmix", of(|s| s.cutmix = Some(f64::INFINITY))),

@@ -17,7 +17,7 @@ use dyntta_train::{
 };
 
 mod common;
-use common::place::Place;
+use common::place::{Place, with};
 use common::{KillAt, Messages, StopAt, killed};
 
 const STATE: &str = "state.safetensors";
@@ -40,7 +40,11 @@ fn contents(folder: &Path) -> BTreeMap<String, Vec<u8>> {
 fn enhancer(place: &Place) -> TrainSettings {
     // Its state is small.
     let method = Some(checkpoint::Method::Urie);
-    TrainSettings { method, bank: None, epochs: Some(2), ..place.estimation("unused").train }
+    with(place.estimation("unused").train, |s| {
+        s.method = method;
+        s.bank = None;
+        s.recipe.epochs = Some(2);
+    })
 }
 
 fn train(place: &Place, run: &str, resume: bool) -> Result<(), Error> {
@@ -63,7 +67,7 @@ fn what_is_no_run_is_refused_and_stays() {
         let before = contents(&runs);
         (runs, before)
     };
-    let other = serde_json::to_string(&TrainSettings { epochs: Some(7), ..enhancer(&place) }).unwrap();
+    let other = serde_json::to_string(&with(enhancer(&place), |s| s.recipe.epochs = Some(7))).unwrap();
     for (i, (file, text, said)) in [
         (SETTINGS, "{}", "names no data"),
         (SETTINGS, "{\"data\": 3}", "not a run of this command"),
@@ -184,7 +188,7 @@ fn a_finished_run_without_its_state_is_taken_as_it_is() {
     let before = contents(&place.at("classifier"));
     retrain(&settings, &place, "classifier", true).unwrap();
     assert_eq!(contents(&place.at("classifier")), before);
-    let other = ClassifierSettings { seed: Some(1), ..settings };
+    let other = with(settings, |s| s.recipe.seed = Some(1));
     assert!(retrain(&other, &place, "classifier", true).unwrap_err().to_string().contains("recipe.seed"));
 }
 
@@ -308,7 +312,7 @@ fn a_resumed_run_says_what_is_another_by_name() {
         (of(&|s| s.classifier = Some(place.at("other.safetensors"))), "classifier: its contents are others"),
         (of(&|s| s.control_size = Some(9)), "control-size: then 8, now 9"),
         (of(&|s| s.bank = Some(vec!["invert".into(), "urie".into()])), "bank"),
-        (of(&|s| s.lr = Some(0.5)), "recipe.lr: then 0.001, now 0.5"),
+        (of(&|s| s.recipe.lr = Some(0.5)), "recipe.lr: then 0.001, now 0.5"),
     ] {
         let error = go(&settings, true, u64::MAX).unwrap_err().to_string();
         assert!(error.contains(said) && error.contains("cannot resume"), "{error}");
@@ -320,9 +324,9 @@ fn a_resumed_run_says_what_is_another_by_name() {
     go(&moved, true, u64::MAX).unwrap();
 
     // DynTTA from a URIE, which another replaces; gone it isn't missed.
-    let urie = TrainSettings { epochs: Some(1), ..enhancer(&place) };
+    let urie = with(enhancer(&place), |s| s.recipe.epochs = Some(1));
     for (run, seed) in [("urie", 0), ("urie2", 1)] {
-        let settings = TrainSettings { seed: Some(seed), ..urie.clone() };
+        let settings = with(urie.clone(), |s| s.recipe.seed = Some(seed));
         train_enhancer(&settings, &place.at(run), false, &Stop::default(), &mut Silent).unwrap();
     }
     let from = TrainSettings { urie: Some(place.at("urie")), ..dyntta };

@@ -8,12 +8,13 @@ use dyntta_nn::checkpoint::{self, Method};
 use dyntta_nn::weights::{self, StateDict};
 use dyntta_nn::{Arch, Classifier, ClassifierNet, Init, Normalisation};
 use dyntta_train::{
-    Error, METRICS, OptimizerKind, Progress, Schedule, Setting, Silent, Start, Stop, TrainSettings,
-    TrainSummary, train_on,
+    Error, InputOptions, METRICS, OptimizerKind, Progress, RecipeOptions, Schedule, Setting, Silent, Start,
+    Stop, TrainSettings, TrainSummary, train_on,
 };
 
 mod common;
 use common::StopAt;
+use common::place::with;
 
 fn data() -> Dataset {
     fashion_mnist::builtin().0.limit_balanced(40).unwrap()
@@ -31,12 +32,15 @@ fn settings(method: Method, optimizer: OptimizerKind) -> TrainSettings {
         classifier: Some("fresh".into()),
         method: Some(method),
         preset: Some("cifar".into()),
-        input_size: Some(28.into()),
-        epochs: Some(2),
-        batch_size: Some(8),
-        optimizer: Some(optimizer),
-        schedule: Some(Schedule::Cosine),
-        lr: Some(1e-3),
+        recipe: RecipeOptions {
+            epochs: Some(2),
+            batch_size: Some(8),
+            optimizer: Some(optimizer),
+            schedule: Some(Schedule::Cosine),
+            lr: Some(1e-3),
+            ..RecipeOptions::default()
+        },
+        input: InputOptions { input_size: Some(28.into()), ..InputOptions::default() },
         ..TrainSettings::default()
     }
 }
@@ -94,7 +98,7 @@ fn a_run_stopped_twice_ends_with_the_weights_of_one_that_was_not() {
 
 #[test]
 fn the_number_of_threads_changes_nothing() {
-    let settings = TrainSettings { epochs: Some(1), ..settings(Method::Dyntta, OptimizerKind::Adam) };
+    let settings = with(settings(Method::Dyntta, OptimizerKind::Adam), |s| s.recipe.epochs = Some(1));
     let run = |threads: usize| {
         let folder = tempfile::tempdir().unwrap();
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
@@ -111,12 +115,15 @@ fn a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_good_state() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path().join("run");
     let good = settings(Method::Urie, OptimizerKind::Sgd);
-    train(&TrainSettings { epochs: Some(1), ..good.clone() }, &folder, false, &Stop::default(), &mut Silent)
+    train(&with(good.clone(), |s| s.recipe.epochs = Some(1)), &folder, false, &Stop::default(), &mut Silent)
         .unwrap();
     let before = saved(&folder);
     // The rate is part of what must not change; a fresh folder shows the failure.
     let wild = folder.with_file_name("wild");
-    let settings = TrainSettings { lr: Some(1e12), clip: Some(0.0), ..good };
+    let settings = with(good, |s| {
+        s.recipe.lr = Some(1e12);
+        s.recipe.clip = Some(0.0);
+    });
     let Err(error) = train(&settings, &wild, false, &Stop::default(), &mut Silent) else {
         panic!("a learning rate of 1e12 diverges")
     };
@@ -135,7 +142,7 @@ fn resuming_with_other_settings_says_which() {
     let stop = Stop::default();
     let result = train(&first, &folder, false, &stop, &mut StopAt(2, stop.clone()));
     assert!(matches!(result, Err(Error::Interrupted(Some(_)))));
-    let other = TrainSettings { lr: Some(5e-3), ..first.clone() };
+    let other = with(first.clone(), |s| s.recipe.lr = Some(5e-3));
     let Err(error) = train(&other, &folder, true, &Stop::default(), &mut Silent) else {
         panic!("another rate")
     };
@@ -150,13 +157,13 @@ fn resuming_with_other_settings_says_which() {
 fn settings_out_of_range_are_refused_by_name() {
     let base = settings(Method::Dyntta, OptimizerKind::Adam);
     let cases: Vec<(&str, TrainSettings)> = vec![
-        ("limit", TrainSettings { limit: Some(0), ..base.clone() }),
-        ("epochs", TrainSettings { epochs: Some(0), ..base.clone() }),
-        ("batch-size", TrainSettings { batch_size: Some(0), ..base.clone() }),
-        ("lr", TrainSettings { lr: Some(-1.0), ..base.clone() }),
-        ("lr", TrainSettings { lr: Some(f64::NAN), ..base.clone() }),
-        ("clip", TrainSettings { clip: Some(-1.0), ..base.clone() }),
-        ("momentum", TrainSettings { momentum: Some(1.5), ..base.clone() }),
+        ("limit", with(base.clone(), |s| s.images.limit = Some(0))),
+        ("epochs", with(base.clone(), |s| s.recipe.epochs = Some(0))),
+        ("batch-size", with(base.clone(), |s| s.recipe.batch_size = Some(0))),
+        ("lr", with(base.clone(), |s| s.recipe.lr = Some(-1.0))),
+        ("lr", with(base.clone(), |s| s.recipe.lr = Some(f64::NAN))),
+        ("clip", with(base.clone(), |s| s.recipe.clip = Some(-1.0))),
+        ("momentum", with(base.clone(), |s| s.recipe.momentum = Some(1.5))),
         ("data", TrainSettings { data: None, ..base.clone() }),
         ("urie", TrainSettings { method: Some(Method::Urie), urie: Some("x".into()), ..base.clone() }),
     ];
@@ -175,7 +182,7 @@ fn a_config_file_names_the_line_of_what_is_wrong() {
     let good = "method = \"urie\"\nbatch-size = 16\nlr = 0.001\nmean = [0.5, 0.5, 0.5]\n";
     std::fs::write(&path, good).unwrap();
     let settings = TrainSettings::read_toml(&path).unwrap();
-    assert_eq!((settings.method, settings.batch_size), (Some(Method::Urie), Some(16)));
+    assert_eq!((settings.method, settings.recipe.batch_size), (Some(Method::Urie), Some(16)));
     for (text, expected) in
         [("batchsize = 16", "batchsize"), ("lr = \"fast\"", "line 1"), ("lr = ", "line 1")]
     {
@@ -205,12 +212,13 @@ fn a_bank_with_an_unknown_op_is_refused() {
 fn a_blind_run_starts_from_no_urie_that_has_seen_the_corruptions() {
     let folder = tempfile::tempdir().unwrap();
     let run = |name: &str| folder.path().join(name);
-    let of = |method, setting, urie: Option<&str>| TrainSettings {
-        setting: Some(setting),
-        urie: urie.map(run),
-        epochs: Some(1),
-        bank: (method == Method::Dyntta).then(|| vec!["gamma".into(), "urie".into()]),
-        ..settings(method, OptimizerKind::Adam)
+    let of = |method, setting, urie: Option<&str>| {
+        with(settings(method, OptimizerKind::Adam), |s| {
+            s.setting = Some(setting);
+            s.urie = urie.map(run);
+            s.recipe.epochs = Some(1);
+            s.bank = (method == Method::Dyntta).then(|| vec!["gamma".into(), "urie".into()]);
+        })
     };
     let go = |settings: &TrainSettings, name: &str| {
         train(settings, &run(name), false, &Stop::default(), &mut Silent)

@@ -165,7 +165,10 @@ pub fn prepare(dyntta: &Path, folder: &Path) -> Result<()> {
         for i in 0..10 {
             let mut stream = Stream::new(1, &["torture", class, &i.to_string()]);
             let pixels = (0..32 * 32 * 3).map(|_| stream.range(level - 50.0, level + 50.0) as u8).collect();
-            std::fs::write(place.join(format!("{i}.png")), encode_png(&Rgb8::new(32, 32, pixels))?)?;
+            std::fs::write(
+                place.join(format!("{i}.png")),
+                encode_png(&Rgb8::new(32, 32, pixels).expect("three bytes a pixel"))?,
+            )?;
         }
     }
     let args = [

@@ -47,8 +47,8 @@ static PAPER: &[Entry] = &[
     entry("solarize", Strength::Whole(256.0), |image, inverted| tables::solarize(image, 256.0 - inverted)),
     entry("shear_x", Strength::EitherWay(0.3), affine::shear_x),
     entry("shear_y", Strength::EitherWay(0.3), affine::shear_y),
-    entry("translate_x", Strength::Side(|i| i.width, 1.0 / 3.0), affine::translate_x),
-    entry("translate_y", Strength::Side(|i| i.height, 1.0 / 3.0), affine::translate_y),
+    entry("translate_x", Strength::Side(|i| i.width(), 1.0 / 3.0), affine::translate_x),
+    entry("translate_y", Strength::Side(|i| i.height(), 1.0 / 3.0), affine::translate_y),
     entry("color", Strength::Factor, enhance::color),
     entry("contrast", Strength::Factor, enhance::contrast),
     entry("brightness", Strength::Factor, enhance::brightness),
@@ -225,7 +225,7 @@ mod tests {
 
     #[test]
     fn arguments_have_the_published_scales() {
-        let image = Rgb8::black(32, 64);
+        let image = Rgb8::black(32, 64).unwrap();
         let at =
             |name: &str, level, reverse| name.parse::<AugmixOp>().unwrap().argument(&image, level, reverse);
         assert_eq!([at("posterize", 5.0, true), at("posterize", 2.4, false)], [2.0, 0.0]);
@@ -246,7 +246,7 @@ mod tests {
         let image = |name: &str| {
             let tensor = tensors.tensor(name).unwrap();
             let &[height, width, 3] = tensor.shape() else { panic!("{name}: {:?}", tensor.shape()) };
-            Rgb8::new(width, height, tensor.data().to_vec())
+            Rgb8::new(width, height, tensor.data().to_vec()).unwrap()
         };
         let mut seen = std::collections::BTreeSet::new();
         let mut failures = Vec::new();
@@ -259,7 +259,7 @@ mod tests {
             (op.entry.apply)(&mut out, argument.parse().unwrap());
             let golden = image(name);
             if out != golden {
-                let worst = out.data.iter().zip(&golden.data).map(|(a, b)| a.abs_diff(*b)).max();
+                let worst = out.data().iter().zip(golden.data()).map(|(a, b)| a.abs_diff(*b)).max();
                 failures.push(format!("{name}: off by up to {worst:?}"));
             }
             seen.insert(op.name());
@@ -270,7 +270,7 @@ mod tests {
 
     fn noise(width: usize, height: usize) -> Rgb8 {
         let mut stream = Stream::new(5, &["operations"]);
-        Rgb8::new(width, height, (0..width * height * 3).map(|_| stream.next_u32() as u8).collect())
+        Rgb8::new(width, height, (0..width * height * 3).map(|_| stream.next_u32() as u8).collect()).unwrap()
     }
 
     /// Smooth waves.
@@ -279,12 +279,12 @@ mod tests {
             let (x, y, c) = ((i / 3 % size) as f64, (i / 3 / size) as f64, (i % 3) as f64);
             (128.0 + 60.0 * (0.2 * x + c).sin() + 60.0 * (0.3 * y).cos()) as u8
         };
-        Rgb8::new(size, size, (0..size * size * 3).map(wave).collect())
+        Rgb8::new(size, size, (0..size * size * 3).map(wave).collect()).unwrap()
     }
 
     fn greatest_difference(a: &Rgb8, b: &Rgb8) -> u8 {
-        assert_eq!((a.width, a.height), (b.width, b.height));
-        a.data.iter().zip(&b.data).map(|(a, b)| a.abs_diff(*b)).max().unwrap()
+        assert_eq!((a.width(), a.height()), (b.width(), b.height()));
+        a.data().iter().zip(b.data()).map(|(a, b)| a.abs_diff(*b)).max().unwrap()
     }
 
     fn op(name: &str) -> AugmixOp {
@@ -299,11 +299,11 @@ mod tests {
 
     /// The plain form of the bank's op at a factor.
     fn plain(name: &str, image: &Rgb8, factor: f64) -> Rgb8 {
-        let (w, h, planar) = (image.width, image.height, image.to_planar());
+        let (w, h, planar) = (image.width(), image.height(), image.to_planar());
         let mut out = vec![0.0; planar.len()];
         let op = dyntta_ops::bank::op(name).unwrap();
         op.forward(View::new(&planar, h, w).unwrap(), factor as f32, &mut out);
-        Rgb8::from_planar(w, h, &out)
+        Rgb8::from_planar(w, h, &out).unwrap()
     }
 
     const SIZES: [(usize, usize); 7] = [(1, 1), (1, 7), (6, 1), (2, 2), (31, 17), (32, 32), (150, 130)];
@@ -365,7 +365,7 @@ mod tests {
             assert!(measures.windows(2).all(|m| m[0] < m[1]), "{name}: {measures:?}");
         };
         let change = |a: &Rgb8, b: &Rgb8| {
-            let squares = a.data.iter().zip(&b.data).map(|(a, b)| u64::from(a.abs_diff(*b)).pow(2));
+            let squares = a.data().iter().zip(b.data()).map(|(a, b)| u64::from(a.abs_diff(*b)).pow(2));
             squares.sum::<u64>() as f64
         };
         // Noise has all frequencies.
@@ -376,7 +376,7 @@ mod tests {
         for name in ["low_pass", "high_pass"] {
             rising(name, &noise, &|out| change(out, &noise));
         }
-        rising("gamma", &smooth, &|out| -out.data.iter().map(|&v| f64::from(v)).sum::<f64>());
+        rising("gamma", &smooth, &|out| -out.data().iter().map(|&v| f64::from(v)).sum::<f64>());
     }
 
     #[test]
@@ -387,7 +387,7 @@ mod tests {
                 for (w, h) in SIZES {
                     let mut out = noise(w, h);
                     op.apply(&mut out, level, true);
-                    assert_eq!((out.width, out.height, out.data.len()), (w, h, w * h * 3), "{op}");
+                    assert_eq!((out.width(), out.height(), out.data().len()), (w, h, w * h * 3), "{op}");
                 }
             }
         }

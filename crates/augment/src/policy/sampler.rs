@@ -195,16 +195,16 @@ fn moved(magnitude: Magnitude, estimated: f64, direction: Direction, strength: f
 
 /// Brings every value towards the mean of all: `kept` of the difference stays.
 fn fade(image: &mut Rgb8, kept: f32) {
-    let mean = image.data.iter().map(|&v| f64::from(v)).sum::<f64>() / image.data.len() as f64;
+    let mean = image.data().iter().map(|&v| f64::from(v)).sum::<f64>() / image.data().len() as f64;
     let mean = mean as f32;
-    image.data.iter_mut().for_each(|v| *v = level(mean + kept * (f32::from(*v) - mean)));
+    image.data_mut().iter_mut().for_each(|v| *v = level(mean + kept * (f32::from(*v) - mean)));
 }
 
 /// Takes `taken` (0 to 1) of what a low-pass takes away.
 fn weaken_above(image: &mut Rgb8, low_pass: &str, taken: f32) {
     let mut low = image.clone();
     bank::filter(&mut low, low_pass);
-    for (v, &l) in image.data.iter_mut().zip(&low.data) {
+    for (v, &l) in image.data_mut().iter_mut().zip(low.data()) {
         *v = level(f32::from(*v) + taken * (f32::from(l) - f32::from(*v)));
     }
 }
@@ -214,17 +214,17 @@ fn add_noise_above(image: &mut Rgb8, low_pass: &str, rms: f64, seed: u64) {
     let mut stream = Stream::new(seed, &["noise"]);
     // As an image about the middle level, with room for four standard deviations each way, so that the bank can filter it.
     const ONE: f32 = 30.0;
-    let noise: Vec<u8> = image.data.iter().map(|_| level(128.0 + ONE * stream.normal_f32())).collect();
-    let mut low = Rgb8::new(image.width, image.height, noise.clone());
+    let noise: Vec<u8> = image.data().iter().map(|_| level(128.0 + ONE * stream.normal_f32())).collect();
+    let mut low = Rgb8::new(image.width(), image.height(), noise.clone()).expect("three bytes a pixel");
     bank::filter(&mut low, low_pass);
     let above: Vec<f32> =
-        noise.iter().zip(&low.data).map(|(&all, &low)| f32::from(all) - f32::from(low)).collect();
+        noise.iter().zip(low.data()).map(|(&all, &low)| f32::from(all) - f32::from(low)).collect();
     let squares = above.iter().map(|&v| f64::from(v * v)).sum::<f64>();
     if squares == 0.0 {
         return; // an image too small to have anything above the radius
     }
     let scale = (255.0 * rms / (squares / above.len() as f64).sqrt()) as f32;
-    image.data.iter_mut().zip(above).for_each(|(v, noise)| *v = level(f32::from(*v) + scale * noise));
+    image.data_mut().iter_mut().zip(above).for_each(|(v, noise)| *v = level(f32::from(*v) + scale * noise));
 }
 
 /// To the nearest of the 256 levels.
@@ -255,6 +255,7 @@ mod tests {
             height,
             (0..width * height * 3).map(|_| 64 + (stream.next_u32() % 128) as u8).collect(),
         )
+        .unwrap()
     }
 
     /// Ops by their weights, factors by their quantiles, depths evenly, and the share of images that stay.
@@ -345,11 +346,11 @@ mod tests {
             let mut low = image.clone();
             bank::filter(&mut low, "low_pass_0.50");
             let difference = |(a, b): (&u8, &u8)| (f64::from(*a) - f64::from(*b)) / 255.0;
-            let squares = image.data.iter().zip(&low.data).map(difference).map(|d| d * d);
-            (squares.sum::<f64>() / image.data.len() as f64).sqrt()
+            let squares = image.data().iter().zip(low.data()).map(difference).map(|d| d * d);
+            (squares.sum::<f64>() / image.data().len() as f64).sqrt()
         };
         // A band of known strength on grey.
-        let mut clean = Rgb8::new(64, 48, vec![128; 64 * 48 * 3]);
+        let mut clean = Rgb8::new(64, 48, vec![128; 64 * 48 * 3]).unwrap();
         add_noise_above(&mut clean, "low_pass_0.50", 0.06, 1);
         let before = strength(&clean);
         assert!((before - 0.06).abs() < 0.002, "{before}");
@@ -394,7 +395,7 @@ mod tests {
                     let image = noise(w, h);
                     for i in 0..6 {
                         let out = augment.apply(&image, &mut Stream::new(i, &[name]));
-                        assert_eq!((out.width, out.height), (w, h), "{name}");
+                        assert_eq!((out.width(), out.height()), (w, h), "{name}");
                     }
                 }
             }

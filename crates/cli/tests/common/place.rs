@@ -16,8 +16,11 @@ impl Place {
             std::fs::create_dir_all(place.path("data").join(class)).unwrap();
             for i in 0..4 {
                 let data = (0..32 * 32 * 3).map(|v| ((v * (7 + i) + c * 90) % 256) as u8).collect();
-                write(place.path("data").join(class).join(format!("{i}.png")), &Rgb8::new(32, 32, data))
-                    .unwrap();
+                write(
+                    place.path("data").join(class).join(format!("{i}.png")),
+                    &Rgb8::new(32, 32, data).unwrap(),
+                )
+                .unwrap();
             }
         }
         let device = burn::tensor::Device::flex();

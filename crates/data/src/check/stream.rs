@@ -62,7 +62,7 @@ pub(super) enum Seen {
 impl Item {
     /// Reads and decodes it, if it is an image.
     pub(super) fn look(self) -> Seen {
-        let size = |image: Rgb8| (image.width, image.height);
+        let size = |image: Rgb8| (image.width(), image.height());
         match self {
             Self::Folder(name) => Seen::Folder(name),
             Self::Hidden => Seen::Hidden,

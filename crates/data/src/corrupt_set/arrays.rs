@@ -67,7 +67,7 @@ impl Work<'_> {
         self.watch.for_each(
             n,
             self.settings.threads,
-            |i| self.load(i).map(|image| (image.width, image.height)),
+            |i| self.load(i).map(|image| (image.width(), image.height())),
             |i, size| {
                 if size.is_err() && !self.settings.skip_bad {
                     self.watch.fail();
@@ -157,7 +157,7 @@ impl Work<'_> {
                     let offset = header.len() as u64 + (level * n + row) as u64 * row_bytes as u64;
                     let mut file = shared.lock().unwrap_or_else(PoisonError::into_inner);
                     file.seek(SeekFrom::Start(offset)).map_err(fail)?;
-                    file.write_all(&image.data).map_err(fail)?;
+                    file.write_all(image.data()).map_err(fail)?;
                 }
                 Ok(())
             },

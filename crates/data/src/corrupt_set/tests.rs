@@ -29,8 +29,11 @@ fn arrays() -> CorruptSettings {
 
 fn noise(width: usize, height: usize, label: &str) -> Vec<u8> {
     let mut stream = Stream::new(0, &[label]);
-    encode_png(&Rgb8::new(width, height, (0..width * height * 3).map(|_| stream.next_u32() as u8).collect()))
-        .unwrap()
+    encode_png(
+        &Rgb8::new(width, height, (0..width * height * 3).map(|_| stream.next_u32() as u8).collect())
+            .unwrap(),
+    )
+    .unwrap()
 }
 
 /// Three images of each of two classes; `clean` is the data set.
@@ -247,7 +250,7 @@ fn images_that_cannot_be_read_stop_it_or_are_left_out() {
 #[test]
 fn names_stay_inside_and_apart() {
     let (folder, _) = place();
-    folder.file("csv/sub/b.JPEG", encode_jpeg(&Rgb8::black(4, 4), 90).unwrap());
+    folder.file("csv/sub/b.JPEG", encode_jpeg(&Rgb8::black(4, 4).unwrap(), 90).unwrap());
     let names = |rows: &str, format: FileFormat| {
         let csv = folder.file("csv/set.csv", format!("path,label\n{rows}"));
         images::names(&Dataset::open(csv, &Options::default()).unwrap(), format)
@@ -291,20 +294,20 @@ fn sizes_differ_in_folders_and_not_in_arrays() {
     let data = Dataset::open(folder.0.join("clean"), &Options::default()).unwrap();
     write(&data, &folder.0.join("images"), &settings()).unwrap();
     let set = CorruptedSet::open(folder.0.join("images"), None).unwrap();
-    assert_eq!(set.parts[0].open().unwrap().load(3).unwrap().width, 31);
+    assert_eq!(set.parts[0].open().unwrap().load(3).unwrap().width(), 31);
     let text = message(write(&data, &folder.0.join("arrays"), &arrays()), &folder);
     assert_eq!(text, "T/clean:auk/wide.png: expected images of 12x9 pixels, as the first, found 31x9");
     let sized = CorruptSettings { size: Some(8), ..arrays() };
     write(&data, &folder.0.join("sized"), &sized).unwrap();
     let image =
         CorruptedSet::open(folder.0.join("sized"), None).unwrap().parts[0].open().unwrap().load(3).unwrap();
-    assert_eq!((image.width, image.height), (8, 8));
+    assert_eq!((image.width(), image.height()), (8, 8));
 }
 
 #[test]
 fn frost_comes_from_a_folder_of_pictures() {
     let (folder, data) = place();
-    folder.file("frost/a.png", encode_png(&Rgb8::new(40, 40, vec![255; 4800])).unwrap());
+    folder.file("frost/a.png", encode_png(&Rgb8::new(40, 40, vec![255; 4800]).unwrap()).unwrap());
     folder.file("frost/notes.txt", "no picture");
     let frost = Frost::read(&folder.0.join("frost")).unwrap();
     let settings = CorruptSettings { frost, corruptions: suite("frost").unwrap(), ..settings() };
@@ -312,7 +315,7 @@ fn frost_comes_from_a_folder_of_pictures() {
     let bytes = fs::read(folder.0.join("out/frost/5/auk/0.png")).unwrap();
     let (image, clean) = (decode(&bytes, "").unwrap(), data.load(0).unwrap());
     // 0.75 of the image and 0.45 of white.
-    for (out, &v) in image.data.iter().zip(&clean.data) {
+    for (out, &v) in image.data().iter().zip(clean.data()) {
         assert_eq!(*out, (0.75 * f32::from(v) + 0.45 * 255.0) as u8);
     }
     let procedural = CorruptSettings { frost: Frost::default(), ..settings };

@@ -32,11 +32,13 @@ fn check(set: &CorruptedSet) {
         let opened = part.open().unwrap();
         let paths: Vec<&str> = opened.samples.iter().map(|s| s.path.as_str()).collect();
         assert_eq!(paths, ["auk/x.png", "owl/x.png"]);
-        assert_eq!(part.open().unwrap().load(1).unwrap().data, vec![level + 1; 18]);
+        assert_eq!(part.open().unwrap().load(1).unwrap().data(), vec![level + 1; 18]);
     }
     let merged = set.merged("all").unwrap();
     let found: Vec<(&str, usize, u8)> = (0..merged.len())
-        .map(|i| (merged.samples[i].path.as_str(), merged.samples[i].class, merged.load(i).unwrap().data[0]))
+        .map(|i| {
+            (merged.samples[i].path.as_str(), merged.samples[i].class, merged.load(i).unwrap().data()[0])
+        })
         .collect();
     let expected = [
         ("fog/2/auk/x.png", 0, 10),
@@ -176,7 +178,7 @@ fn arrays_hold_five_severities() {
         part.samples.iter().map(|s| s.path.as_str()).collect::<Vec<_>>(),
         ["airplane/test_batch-00000", "truck/test_batch-00001"]
     );
-    assert_eq!(part.load(1).unwrap().data, pixels[7 * 12..8 * 12]);
+    assert_eq!(part.load(1).unwrap().data(), &pixels[7 * 12..8 * 12]);
 
     folder.file("classes.txt", "a\nb");
     let text = message(&folder, "", None);
@@ -225,7 +227,7 @@ fn an_array_may_hold_one_severity() {
             assert_eq!(names(&found), [expected], "{place}");
             let part = found.parts[0].open().unwrap();
             assert_eq!(part.samples.iter().map(|s| s.class).collect::<Vec<_>>(), [3, 1, 4, 1, 5]);
-            assert_eq!(part.load(4).unwrap().data, pixels[48..60]);
+            assert_eq!(part.load(4).unwrap().data(), &pixels[48..60]);
         }
     }
     // All severities with the labels of one.
@@ -233,7 +235,7 @@ fn an_array_may_hold_one_severity() {
     folder.file("fog.npy", array("|u1", "10, 2, 2, 3", &pixels));
     let set = CorruptedSet::open(&folder.0, None).unwrap();
     assert_eq!(
-        (set.parts.len(), set.parts[4].open().unwrap().load(1).unwrap().data),
+        (set.parts.len(), set.parts[4].open().unwrap().load(1).unwrap().into_data()),
         (5, pixels[108..].to_vec())
     );
     folder.file("fog_2.npy", array("|u1", "2, 2, 2, 3", &pixels[..24]));

@@ -24,8 +24,8 @@ fn classes_are_sorted_and_files_found_at_any_depth() {
     let listed: Vec<(&str, usize)> = set.samples.iter().map(|s| (s.path.as_str(), s.class)).collect();
     assert_eq!(listed, [("cat/deep/er/3.png", 0), ("dog/1.PNG", 1), ("dog/2.png", 1)]);
     assert_eq!((set.left_out.files(), set.left_out.hidden), (2, 2));
-    assert_eq!(set.load(0).unwrap().data, vec![3; 18]);
-    assert_eq!(set.load(2).unwrap().data, vec![2; 18]);
+    assert_eq!(set.load(0).unwrap().data(), vec![3; 18]);
+    assert_eq!(set.load(2).unwrap().data(), vec![2; 18]);
     let text = set.describe();
     assert!(
         text.ends_with(
@@ -123,7 +123,7 @@ fn content_decides_where_the_name_does_not_say() {
     let set = open(&folder).unwrap();
     let listed: Vec<&str> = set.samples.iter().map(|s| s.path.as_str()).collect();
     assert_eq!(listed, ["cat/1.jfif", "cat/2", "dog/3.tiff"]);
-    assert_eq!(set.load(2).unwrap().data, vec![3; 18]);
+    assert_eq!(set.load(2).unwrap().data(), vec![3; 18]);
     let text = set.describe();
     assert!(
         text.ends_with("; left out: 1 without extension (not read), 1 .tif (not read), 1 .txt"),
@@ -147,7 +147,7 @@ fn names_are_the_same_composed_and_apart() {
     folder.file("set/classes.txt", "\u{feff}caf\u{e9}\r\nbar \r\n");
     let set = open(&folder).unwrap();
     assert_eq!(set.samples.iter().map(|s| s.class).collect::<Vec<_>>(), [0, 1]);
-    assert_eq!(set.load(0).unwrap().data, vec![1; 18]);
+    assert_eq!(set.load(0).unwrap().data(), vec![1; 18]);
     let apart = ["bar".to_owned(), "cafe\u{301}".to_owned()];
     let turned = set.clone().with_classes(&apart).unwrap();
     assert_eq!(turned.classes, ["bar", "caf\u{e9}"]);

@@ -136,14 +136,20 @@ impl Fit {
     }
 
     /// Brings `image` to the size.
+    ///
+    /// # Panics
+    /// If a side of the size is 0, or the crop share is not above 0: none that a file, a preset or a flag tells is.
     pub fn apply(&self, image: &Rgb8) -> Rgb8 {
         let want = (self.size.width, self.size.height);
-        let full = match self.resize {
-            ResizeRule::None => return centre_crop(image, want.0, want.1),
-            ResizeRule::Stretch => self.scaled(),
-            ResizeRule::ShorterSide => covering_size((image.width, image.height), self.scaled()),
+        let fitted = match self.resize {
+            ResizeRule::None => centre_crop(image, want.0, want.1),
+            ResizeRule::Stretch => resize_centre_crop(image, self.scaled(), want, self.interpolation),
+            ResizeRule::ShorterSide => {
+                let full = covering_size((image.width(), image.height()), self.scaled());
+                resize_centre_crop(image, full, want, self.interpolation)
+            }
         };
-        resize_centre_crop(image, full, want, self.interpolation)
+        fitted.expect("a size of at least one pixel a side")
     }
 
     /// Width and height that the crop is a share of.
@@ -176,7 +182,7 @@ mod tests {
     use dyntta_image::resize;
 
     fn picture(width: usize, height: usize) -> Rgb8 {
-        Rgb8::new(width, height, (0..width * height * 3).map(|i| (i * 37 % 256) as u8).collect())
+        Rgb8::new(width, height, (0..width * height * 3).map(|i| (i * 37 % 256) as u8).collect()).unwrap()
     }
 
     #[test]
@@ -184,16 +190,19 @@ mod tests {
         let image = picture(50, 30);
         let fit = Fit { size: InputSize { height: 14, width: 21 }, ..Fit::imagenet(14) };
         // 14 / 0.875 = 16 and 21 / 0.875 = 24: covered by 26x16.
-        let expected = centre_crop(&resize(&image, 26, 16, Filter::Bilinear), 21, 14);
+        let expected = centre_crop(&resize(&image, 26, 16, Filter::Bilinear).unwrap(), 21, 14).unwrap();
         assert_eq!(fit.apply(&image), expected);
         let stretch = Fit { resize: ResizeRule::Stretch, interpolation: Filter::Bicubic, ..fit };
-        assert_eq!(stretch.apply(&image), centre_crop(&resize(&image, 24, 16, Filter::Bicubic), 21, 14));
+        assert_eq!(
+            stretch.apply(&image),
+            centre_crop(&resize(&image, 24, 16, Filter::Bicubic).unwrap(), 21, 14).unwrap()
+        );
         let whole = Fit { crop_pct: 1.0, ..stretch };
-        assert_eq!(whole.apply(&image), resize(&image, 21, 14, Filter::Bicubic));
+        assert_eq!(whole.apply(&image), resize(&image, 21, 14, Filter::Bicubic).unwrap());
         let none = Fit { resize: ResizeRule::None, ..whole };
-        assert_eq!(none.apply(&image), centre_crop(&image, 21, 14));
+        assert_eq!(none.apply(&image), centre_crop(&image, 21, 14).unwrap());
         let padded = none.apply(&picture(3, 3));
-        assert_eq!((padded.width, padded.height, padded.data[0]), (21, 14, 0));
+        assert_eq!((padded.width(), padded.height(), padded.data()[0]), (21, 14, 0));
     }
 
     #[test]

@@ -32,8 +32,8 @@ fn a_tar_is_its_folder_at_any_level() {
         assert_eq!(listed(&set), [("cat/1.png", 0), ("dog/2.png", 1), ("dog/old.png", 1)]);
         let left = "1 .tif (not read), 1 .txt, 2 hidden or system, 1 folder without images (owl)";
         assert_eq!(set.left_out.to_string(), left);
-        assert_eq!(set.load(1).unwrap().data, vec![2; 18]);
-        assert_eq!(set.load(2).unwrap().data, vec![3; 18]);
+        assert_eq!(set.load(1).unwrap().data(), vec![2; 18]);
+        assert_eq!(set.load(2).unwrap().data(), vec![3; 18]);
     }
 }
 
@@ -43,7 +43,7 @@ fn long_names_are_read_gnu_and_pax() {
     let long = format!("cat/{}.png", "x".repeat(180));
     let set = open(folder.file("gnu.tar", tar_of(&[(&long, &png(7)), ("dog/1.png", &png(8))]))).unwrap();
     assert_eq!(listed(&set), [(long.as_str(), 0), ("dog/1.png", 1)]);
-    assert_eq!(set.load(0).unwrap().data, vec![7; 18]);
+    assert_eq!(set.load(0).unwrap().data(), vec![7; 18]);
 
     let mut builder = tar::Builder::new(Vec::new());
     builder.append_pax_extensions([("path", long.as_bytes())]).unwrap();
@@ -57,7 +57,7 @@ fn long_names_are_read_gnu_and_pax() {
     }
     let set = open(folder.file("pax.tar", builder.into_inner().unwrap())).unwrap();
     assert_eq!(listed(&set), [(long.as_str(), 0), ("dog/1.png", 1)]);
-    assert_eq!(set.load(0).unwrap().data, vec![7; 18]);
+    assert_eq!(set.load(0).unwrap().data(), vec![7; 18]);
 }
 
 #[test]

@@ -15,12 +15,12 @@ fn picture(width: usize, height: usize) -> Rgb8 {
         let (x, y, c) = (i / 3 % width, i / 3 / width, i % 3);
         (x * 28 + y * 36 * (c + 1) + x * y * 17 % 50) as u8
     };
-    Rgb8::new(width, height, (0..width * height * 3).map(value).collect())
+    Rgb8::new(width, height, (0..width * height * 3).map(value).collect()).unwrap()
 }
 
 /// A PNG of `side` pixels a side in one colour.
 pub fn tiny_png(side: usize, level: u8) -> Vec<u8> {
-    let image = Rgb8::new(side, side, vec![level; side * side * 3]);
+    let image = Rgb8::new(side, side, vec![level; side * side * 3]).unwrap();
     encode_png(&image).expect("an image can be encoded")
 }
 

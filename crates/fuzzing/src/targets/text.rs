@@ -21,7 +21,7 @@ pub fn policy(bytes: &[u8], _: &Scratch) -> Result<(), String> {
     let again = Policy::parse(&policy.to_toml(), path).expect("what is written is read");
     assert!(again == policy, "a policy is read as it was written");
     assert!(policy.picture().starts_with('<'), "an SVG");
-    let image = Rgb8::new(4, 4, (0..48).map(|i| i * 5).collect());
+    let image = Rgb8::new(4, 4, (0..48).map(|i| i * 5).collect()).unwrap();
     let mut stream = Stream::new(0, &["policy"]);
     let options = PolicyOptions { share: 1.0, ..PolicyOptions::default() };
     if let Some(augment) = PolicyAugment::new(&policy, options) {
@@ -69,7 +69,7 @@ pub fn preprocessing(bytes: &[u8], _: &Scratch) -> Result<(), String> {
     let file = Given::from_json("preprocessing.json", text).map_err(message).and_then(complete).map(|all| {
         let _ = all.describe();
         if all.fit.size.width.max(all.fit.size.height) <= 64 {
-            all.fit.apply(&Rgb8::black(5, 3));
+            all.fit.apply(&Rgb8::black(5, 3).unwrap());
         }
     });
     let mut metadata = BTreeMap::new();

@@ -5,8 +5,8 @@ use crate::{Stream, encode_jpeg, encode_png};
 
 /// A smooth picture with no symmetry.
 fn picture(width: usize, height: usize) -> Rgb8 {
-    let mut image = Rgb8::black(width, height);
-    for (i, v) in image.data.iter_mut().enumerate() {
+    let mut image = Rgb8::black(width, height).unwrap();
+    for (i, v) in image.data_mut().iter_mut().enumerate() {
         let (x, y, c) = ((i / 3) % width, i / 3 / width, i % 3);
         *v = (40 + (x * 150) / width + (y * 60) / height + c * (x + 2 * y) % 5) as u8;
     }
@@ -36,9 +36,9 @@ fn jpeg_round_trip_is_close_and_quality_matters() {
     let image = picture(67, 41);
     let error = |quality| {
         let back = decode(&encode_jpeg(&image, quality).unwrap(), "x").unwrap();
-        assert_eq!((back.width, back.height), (67, 41));
-        back.data.iter().zip(&image.data).map(|(a, b)| f64::from(a.abs_diff(*b))).sum::<f64>()
-            / back.data.len() as f64
+        assert_eq!((back.width(), back.height()), (67, 41));
+        back.data().iter().zip(image.data()).map(|(a, b)| f64::from(a.abs_diff(*b))).sum::<f64>()
+            / back.data().len() as f64
     };
     assert!(error(95) < 1.5, "{}", error(95));
     assert!(error(5) > 2.0 * error(95));
@@ -49,8 +49,8 @@ fn jpeg_round_trip_is_close_and_quality_matters() {
 fn a_jpeg_averages_its_chroma() {
     // Columns in turn reddish and bluish: the chroma of either alone would tint the whole picture.
     let data = (0..32 * 32).flat_map(|i| if i % 2 == 0 { [200, 50, 50] } else { [50, 50, 200] }).collect();
-    let back = decode(&encode_jpeg(&Rgb8::new(32, 32, data), 90).unwrap(), "x").unwrap();
-    let tint: i64 = back.data.chunks_exact(3).map(|p| i64::from(p[0]) - i64::from(p[2])).sum();
+    let back = decode(&encode_jpeg(&Rgb8::new(32, 32, data).unwrap(), 90).unwrap(), "x").unwrap();
+    let tint: i64 = back.data().chunks_exact(3).map(|p| i64::from(p[0]) - i64::from(p[2])).sum();
     assert!(tint.abs() / (32 * 32) < 10, "{tint}");
 }
 
@@ -58,17 +58,17 @@ fn a_jpeg_averages_its_chroma() {
 fn grey_alpha_and_sixteen_bits_follow_the_stated_rules() {
     use image::ExtendedColorType as C;
     let grey = decode(&png(C::L8, 2, 1, &[10, 200]), "x").unwrap();
-    assert_eq!(grey.data, [10, 10, 10, 200, 200, 200]);
+    assert_eq!(grey.data(), [10, 10, 10, 200, 200, 200]);
     let grey_alpha = decode(&png(C::La8, 2, 1, &[10, 0, 200, 255]), "x").unwrap();
-    assert_eq!(grey_alpha.data, [10, 10, 10, 200, 200, 200]);
+    assert_eq!(grey_alpha.data(), [10, 10, 10, 200, 200, 200]);
     // The colour under a fully transparent pixel stays.
     let alpha = decode(&png(C::Rgba8, 2, 1, &[1, 2, 3, 0, 4, 5, 6, 128]), "x").unwrap();
-    assert_eq!(alpha.data, [1, 2, 3, 4, 5, 6]);
+    assert_eq!(alpha.data(), [1, 2, 3, 4, 5, 6]);
     // The upper byte, whatever the lower.
     let samples: Vec<u8> = [0x00ffu16, 0x01ff, 0xff00].iter().flat_map(|v| v.to_ne_bytes()).collect();
-    assert_eq!(decode(&png(C::Rgb16, 1, 1, &samples), "x").unwrap().data, [0, 1, 255]);
+    assert_eq!(decode(&png(C::Rgb16, 1, 1, &samples), "x").unwrap().data(), [0, 1, 255]);
     let samples: Vec<u8> = [0x4d80u16].iter().flat_map(|v| v.to_ne_bytes()).collect();
-    assert_eq!(decode(&png(C::L16, 1, 1, &samples), "x").unwrap().data, [77, 77, 77]);
+    assert_eq!(decode(&png(C::L16, 1, 1, &samples), "x").unwrap().data(), [77, 77, 77]);
 }
 
 #[test]
@@ -93,7 +93,7 @@ fn a_palette_is_looked_up() {
     // zlib with one stored block: filter byte 0, indices 1 and 0; Adler-32 of [0, 1, 0].
     chunk(b"IDAT", &[0x78, 1, 1, 3, 0, 0xfc, 0xff, 0, 1, 0, 0, 5, 0, 2]);
     chunk(b"IEND", &[]);
-    assert_eq!(decode(&file, "x").unwrap().data, [200, 100, 50, 9, 8, 7]);
+    assert_eq!(decode(&file, "x").unwrap().data(), [200, 100, 50, 9, 8, 7]);
 }
 
 #[test]
@@ -102,7 +102,7 @@ fn a_grey_jpeg_becomes_three_equal_channels() {
     let samples: Vec<u8> = (0..64).map(|i| i * 3).collect();
     jpeg_encoder::Encoder::new(&mut file, 95).encode(&samples, 8, 8, jpeg_encoder::ColorType::Luma).unwrap();
     let image = decode(&file, "x").unwrap();
-    for (p, v) in image.data.chunks_exact(3).zip(samples) {
+    for (p, v) in image.data().chunks_exact(3).zip(samples) {
         assert!(p[0] == p[1] && p[1] == p[2] && p[0].abs_diff(v) <= 4, "{p:?} {v}");
     }
 }
@@ -123,12 +123,12 @@ fn exif_orientation_is_applied() {
     let image = picture(24, 8);
     let jpeg = encode_jpeg(&image, 95).unwrap();
     let upright = decode(&jpeg, "x").unwrap();
-    let (w, h) = (upright.width, upright.height);
-    let at = |image: &Rgb8, x: usize, y: usize| image.data[(y * image.width + x) * 3..][..3].to_vec();
+    let (w, h) = (upright.width(), upright.height());
+    let at = |image: &Rgb8, x: usize, y: usize| image.data()[(y * image.width() + x) * 3..][..3].to_vec();
     for orientation in 1..=8 {
         let turned = decode(&with_orientation(&jpeg, orientation), "x").unwrap();
         let swapped = orientation >= 5;
-        assert_eq!((turned.width, turned.height), if swapped { (h, w) } else { (w, h) });
+        assert_eq!((turned.width(), turned.height()), if swapped { (h, w) } else { (w, h) });
         // Where the pixel (x, y) of the stored picture is seen (EXIF 2.3, tag 274).
         for (x, y) in [(0, 0), (5, 2), (23, 7)] {
             let (u, v) = match orientation {
@@ -205,7 +205,7 @@ fn a_bomb_is_refused_by_its_header() {
 
     let mut bmp = Vec::new();
     image::codecs::bmp::BmpEncoder::new(&mut bmp)
-        .encode(&image.data, 8, 8, image::ExtendedColorType::Rgb8)
+        .encode(image.data(), 8, 8, image::ExtendedColorType::Rgb8)
         .unwrap();
     assert_eq!(decode(&bmp, "x").unwrap(), image);
     bmp[18..22].copy_from_slice(&30_000u32.to_le_bytes());
@@ -227,7 +227,7 @@ fn damaged_bytes_never_panic() {
     let image = picture(24, 16);
     let mut webp = Vec::new();
     image::codecs::webp::WebPEncoder::new_lossless(&mut webp)
-        .encode(&image.data, 24, 16, image::ExtendedColorType::Rgb8)
+        .encode(image.data(), 24, 16, image::ExtendedColorType::Rgb8)
         .unwrap();
     assert_eq!(decode(&webp, "x").unwrap(), image);
     let mut stream = Stream::new(2, &["damage"]);
@@ -272,7 +272,7 @@ fn fixtures() -> Vec<Fixture> {
         let file = take(length);
         let (width, height) = (number(take(2)), number(take(2)));
         let pixels = take(3 * width * height);
-        let pillow = (width > 0).then(|| Rgb8::new(width, height, pixels));
+        let pillow = (width > 0).then(|| Rgb8::new(width, height, pixels).unwrap());
         fixtures.push(Fixture { name, file, pillow });
     }
     assert!(rest.is_empty());
@@ -298,11 +298,15 @@ fn turning_is_a_choice_in_every_format_that_states_it() {
         }
         let pillow = pillow.unwrap();
         let turned = decode_with(&file, &name, &Decode::default()).unwrap();
-        assert_eq!((turned.image.width, turned.image.height), (pillow.height, pillow.width), "{name}");
+        assert_eq!(
+            (turned.image.width(), turned.image.height()),
+            (pillow.height(), pillow.width()),
+            "{name}"
+        );
         assert_eq!(turned.orientation, 6);
         // A quarter to the right: the first row is the first column, read from below.
-        let below = &pillow.data[(pillow.height - 1) * pillow.width * 3..][..3];
-        assert_eq!(&turned.image.data[..3], below, "{name}");
+        let below = &pillow.data()[(pillow.height() - 1) * pillow.width() * 3..][..3];
+        assert_eq!(&turned.image.data()[..3], below, "{name}");
         seen += 1;
     }
     assert_eq!(seen, 3);

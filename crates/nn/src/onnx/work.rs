@@ -235,7 +235,8 @@ fn gathered(node: &Node, shape: &[usize], indices: &[usize]) -> f64 {
 /// Axis after axis: one that shrinks may come last.
 fn resized(node: &Node, inputs: &[Option<Value>], shape: &[usize]) -> f64 {
     let scaled = |scales: &[f64]| -> f64 {
-        elements(shape) * scales.iter().map(|&s| if s.is_finite() { s.max(1.0) } else { 1.0 }).product::<f64>()
+        elements(shape)
+            * scales.iter().map(|&s| if s.is_finite() { s.max(1.0) } else { 1.0 }).product::<f64>()
     };
     let of_attribute = node.attributes.floats("scales").unwrap_or_default();
     let (scales, sizes) = if node.op == "Upsample" || node.opset < 11 { (1, 3) } else { (2, 3) };

@@ -10,8 +10,16 @@ use dyntta_image::{Rgb8, Stream, write};
 use dyntta_nn::weights::{self, StateDict};
 use dyntta_nn::{Arch, ClassifierNet, Init};
 use dyntta_train::{
-    ClassifierSettings, Error, EstimateSettings, Progress, Stop, TrainSettings, train_classifier,
+    ClassifierSettings, Error, EstimateSettings, InputOptions, Progress, RecipeOptions, Stop, TrainSettings,
+    train_classifier,
 };
+
+/// The same settings but for this.
+#[allow(dead_code, reason = "not every file needs it")]
+pub fn with<T>(mut settings: T, change: impl FnOnce(&mut T)) -> T {
+    change(&mut settings);
+    settings
+}
 
 /// A folder with pictures of three classes and weights of a small classifier.
 pub struct Place(pub tempfile::TempDir);
@@ -26,7 +34,7 @@ impl Place {
                 let data = (0..16 * 16 * 3).map(|v| level(v, &mut stream)).collect();
                 let folder = place.at(&format!("data/c{class}"));
                 std::fs::create_dir_all(&folder).unwrap();
-                write(folder.join(format!("{i}.png")), &Rgb8::new(16, 16, data)).unwrap();
+                write(folder.join(format!("{i}.png")), &Rgb8::new(16, 16, data).unwrap()).unwrap();
             }
         }
         let net = ClassifierNet::new(&Init::new("classifier", 1, &Device::flex()), Arch::CifarResNet(1), 3);
@@ -51,11 +59,10 @@ impl Place {
             classifier: Some(self.at("net.safetensors")),
             policy: Some(self.policy().display().to_string()),
             preset: Some("cifar".into()),
-            input_size: Some(16.into()),
-            epochs: Some(2),
-            batch_size: Some(6),
             ema: Some(0.9),
             label_smoothing: Some(0.1),
+            recipe: RecipeOptions { epochs: Some(2), batch_size: Some(6), ..RecipeOptions::default() },
+            input: InputOptions { input_size: Some(16.into()), ..InputOptions::default() },
             ..ClassifierSettings::default()
         }
     }
@@ -67,10 +74,9 @@ impl Place {
                 classifier: Some(self.at("net.safetensors")),
                 setting: Some("common15".parse().unwrap()),
                 preset: Some("cifar".into()),
-                input_size: Some(16.into()),
-                epochs: Some(1),
-                batch_size: Some(6),
                 bank: Some(["contrast", "low_pass_0.50", "invert", "urie"].map(Into::into).to_vec()),
+                recipe: RecipeOptions { epochs: Some(1), batch_size: Some(6), ..RecipeOptions::default() },
+                input: InputOptions { input_size: Some(16.into()), ..InputOptions::default() },
                 ..TrainSettings::default()
             },
             corrupted: None,

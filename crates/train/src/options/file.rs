@@ -12,16 +12,6 @@ use crate::folder::refused;
 /// The file of the settings in a run's folder.
 pub const SETTINGS: &str = "settings.json";
 
-/// The settings of `$a`, field by field, and those of `$b` where `$a` is silent. All fields are named: one left out does not
-/// compile.
-macro_rules! or {
-    ($a:expr, $b:expr, $($field:ident),* $(,)?) => {{
-        let (a, b) = ($a, $b);
-        Self { $($field: a.$field.or(b.$field)),* }
-    }};
-}
-pub(crate) use or;
-
 /// Reads settings from a TOML file.
 pub(crate) fn read_toml<T: DeserializeOwned>(path: &Path) -> Result<T, Error> {
     let text = read_text(path, Limits::DEFAULT.text_bytes)?;
