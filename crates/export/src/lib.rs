@@ -46,6 +46,7 @@ use sha2::{Digest, Sha256};
 pub use array::{Array, Data};
 pub use check::{Agreement, check};
 pub use classifier::{Classifier, ClassifierOptions};
+pub use dyntta_onnx::Dimension;
 pub use error::Error;
 pub use sample::{image, npz, sample};
 

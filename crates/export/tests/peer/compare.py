@@ -63,7 +63,7 @@ class Table:
 
     def show(self):
         for case, (most, level, share, rest) in self.worst.items():
-            print(f"{case:44} largest {most:.1e}  levels {level}  differing {share:.4%}  weights and factors {rest:.1e}")
+            print(f"{case:54} largest {most:.1e}  levels {level}  differing {share:.4%}  weights and factors {rest:.1e}")
 
 
 def run(args, table, case, checkpoint, options, sizes, judged=True):
@@ -93,7 +93,10 @@ def main():
     # How far the rounding of a control network moves an image, beside that of the op.
     for op in ("rotate", "contrast"):
         run(args, table, f"{op}, decided by a network (not judged)", f"random:{op}", "view=32", sizes, False)
-    run(args, table, "whole", "random:paper", "view=32", sizes + large)
+    run(args, table, "whole", "random:paper", "view=32", sizes)
+    run(args, table, "whole, forced decisions", "random:paper", "view=32,forced", sizes[:7] + large)
+    if large:
+        run(args, table, "whole, 1080 x 1920, decided by a network (not judged)", "random:paper", "view=32", large, False)
     run(args, table, "whole, view of 224", "random:paper", "view=224", sizes)
     run(args, table, "URIE", "random:urie", "-", sizes + large)
     for i, folder in enumerate(args.run):
