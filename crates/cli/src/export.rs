@@ -141,9 +141,11 @@ pub fn run(args: &Args, mut claims: Claims, stop: &Stop) -> Result<()> {
 /// The classifier with what it is fed.
 fn open(args: &Args, checkpoint: &Checkpoint, path: &Path) -> Result<Classifier> {
     if !onnx::is_onnx(path) {
+        let arch = Arch::of_file(path).ok().flatten();
+        let found = arch.map_or("another file".to_owned(), |arch| format!("weights of a {arch}"));
         bail!(
-            "{}: expected a classifier as an ONNX file, found other weights; write it as one where it was trained \
-             (torch.onnx.export), or export the enhancer alone",
+            "{}: expected a classifier as an ONNX file, found {found}, which cannot be put into a graph yet; write it as \
+             ONNX where it was trained (torch.onnx.export), or export the enhancer alone",
             shown(path)
         );
     }

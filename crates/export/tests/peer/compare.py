@@ -29,7 +29,8 @@ def openvino(path):
     core = openvino.Core()
     # Its default on some CPUs is half precision or bfloat16.
     model = core.compile_model(str(path), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-    names = [o.get_any_name() for o in model.outputs]
+    # An output has the name of the value that it is, too.
+    names = [next(n for n in ("enhanced", "weights", "factors") if n in o.get_names()) for o in model.outputs]
     return lambda image: dict(zip(names, (np.array(v) for v in model(image).values())))
 
 
