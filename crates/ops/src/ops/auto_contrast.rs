@@ -69,10 +69,12 @@ impl Folded for AutoContrast {
 
 impl Form for AutoContrast {
     fn form<T: Tensors>(t: &T, x: &T::Float, _: &T::Float) -> T::Float {
-        let byte = |extreme: &T::Float| t.mul(&t.number(255.0), &t.clamp01(extreme));
-        let lo = byte(&t.least(x, Over::Plane));
-        let range = t.sub(&byte(&t.most(x, Over::Plane)), &lo);
-        let scaled = t.mul(&t.sub(&t.levels(x), &lo), &t.number(255.0));
+        // Extremes of the products: 255 times an extreme would be the same number, but an optimiser that makes one operation of
+        // that and the difference below leaves out a rounding, and what is 0 comes to lie below it.
+        let bytes = t.clamp(&t.mul(&t.number(255.0), x), 0.0, 255.0);
+        let lo = t.least(&bytes, Over::Plane);
+        let range = t.sub(&t.most(&bytes, Over::Plane), &lo);
+        let scaled = t.mul(&t.sub(&t.floor(&bytes), &lo), &t.number(255.0));
         let out = t.floor(&t.div(&scaled, &t.add(&range, &t.number(0.1))));
         let out = t.div(&out, &t.number(255.0));
         t.choose(&t.less(&range, &t.number(1.0)), &t.clamp01(&out), &out)
