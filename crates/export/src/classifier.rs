@@ -123,7 +123,11 @@ impl Classifier {
         let nodes = self.graph.node.iter().map(|node| {
             let mut node = node.clone();
             node.input.iter_mut().chain(&mut node.output).for_each(|name| *name = renamed(name));
-            node.name = format!("{PREFIX}{}", node.name);
+            // A runtime wants no name twice, and some files name no node.
+            node.name = match node.name.as_str() {
+                "" => node.output.first().cloned().unwrap_or_default(),
+                name => format!("{PREFIX}{name}"),
+            };
             node
         });
         let tensors = self.graph.initializer.iter().map(|tensor| {

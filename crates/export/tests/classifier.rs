@@ -2,6 +2,7 @@
 
 mod common;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use dyntta_export::{
@@ -136,6 +137,9 @@ fn scores_are_those_of_the_classifier_on_the_enhanced_image() {
             let outputs = vec![Output::Scores, Output::Enhanced];
             let options = Options { outputs, layout, ..Options::default() };
             let exported = export(&checkpoint, Some(&classifier), &options).unwrap();
+            let names: BTreeSet<&String> =
+                exported.model.graph.iter().flat_map(|g| &g.node).map(|n| &n.name).collect();
+            assert_eq!(names.len(), exported.nodes());
             // The operator set is the classifier's.
             assert_eq!(exported.model.opset_import[0].version, 20);
             let x = image(layout, [2, 12, 9]);

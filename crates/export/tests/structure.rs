@@ -39,8 +39,10 @@ fn is_sound(exported: &Exported) {
         assert!(made.insert(name), "`{name}` twice");
     }
     let mut read: BTreeSet<&str> = graph.output.iter().map(|o| o.name.as_str()).collect();
+    let mut nodes = BTreeSet::new();
     for node in &graph.node {
         assert!(node.domain.is_empty(), "{}", node.name);
+        assert!(nodes.insert(&node.name), "two nodes `{}`", node.name);
         assert!(!["If", "Loop", "Scan", "DFT"].contains(&node.op_type.as_str()), "{}", node.op_type);
         for name in node.input.iter().filter(|name| !name.is_empty()) {
             assert!(made.contains(name.as_str()), "{} reads `{name}` before it is made", node.name);

@@ -12,7 +12,6 @@ OPS = ("rotate scale saturation contrast sharpness brightness auto_contrast hue 
        "low_pass_0.30 low_pass_0.05 high_pass_0.15 high_pass_0.123 identity urie").split()
 SIZES = ("1x1x1 1x1x7 2x3x9 1x4x4 4x32x32 3x17x31 1x64x48 2x100x64 1x224x224 1x225x197 1x300x224 1x100x640").split()
 LARGE = ["1x1080x1920"]
-FIXED = [("1x1x1", "1x1"), ("2x32x32", "32x32"), ("1x225x197", "225x197"), ("1x224x224", "224x224")]
 
 
 def ort(path):
@@ -88,24 +87,28 @@ def main():
     table = Table()
     large = [] if args.quick else LARGE
     sizes = SIZES[:8] if args.quick else SIZES
+    # OpenVINO computes what is in double precision in single, and a frequency that lies exactly on a filter's radius may go to
+    # the other side: there graphs with filters are judged at fixed sizes, where that is a constant.
+    exact = args.runtime == "ort"
     for op in OPS:
         # The last images are as large as in a whole bank: where coordinates and sums round most.
         run(args, table, f"{op} alone", f"random:{op}", "view=32,forced", sizes + large)
     # How far the rounding of a control network moves an image, beside that of the op.
     for op in ("rotate", "contrast"):
         run(args, table, f"{op}, decided by a network (not judged)", f"random:{op}", "view=32", sizes, False)
-    run(args, table, "whole", "random:paper", "view=32", sizes)
-    run(args, table, "whole, forced decisions", "random:paper", "view=32,forced", sizes[:7] + large)
+    run(args, table, "whole", "random:paper", "view=32", sizes, exact)
+    run(args, table, "whole, forced decisions", "random:paper", "view=32,forced", sizes[:7] + large, exact)
     if large:
         run(args, table, "whole, 1080 x 1920, decided by a network (not judged)", "random:paper", "view=32", large, False)
-    run(args, table, "whole, view of 224", "random:paper", "view=224", sizes)
+    run(args, table, "whole, view of 224", "random:paper", "view=224", sizes, exact)
     run(args, table, "URIE", "random:urie", "-", sizes + large)
     for i, folder in enumerate(args.run):
         run(args, table, f"trained {i + 1}", folder, "-", sizes + large)
-    run(args, table, "whole, bytes", "random:paper", "u8,view=64", sizes)
+    run(args, table, "whole, bytes", "random:paper", "u8,view=64", sizes, exact)
     for opset in (17, 20, 25):
-        run(args, table, f"whole, operator set {opset}", "random:paper", f"opset={opset},view=32", sizes[:7])
-    for size, fixed in FIXED[:2] if args.quick else FIXED:
+        run(args, table, f"whole, operator set {opset}", "random:paper", f"opset={opset},view=32", sizes[:7], exact)
+    for size in sizes[2::3] if args.quick else sizes:
+        fixed = size.split("x", 1)[1]
         run(args, table, "whole, fixed size", "random:paper", f"view=64,size={fixed}", [size])
     run(args, table, "whole, half-precision weights (not judged)", "random:paper", "fp16,view=32", sizes[:7], False)
     table.show()
