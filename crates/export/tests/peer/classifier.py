@@ -48,9 +48,9 @@ def main():
         fed.write_text('{"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}')
         for last, opset, fixed in [(False, 18, None), (True, 17, None), (False, 21, (2, 40, 33)), (True, 20, None)]:
             onnx.save(net(last, opset, fixed), folder / "net.onnx")
-            export = [args.dyntta, "export", "--enhancer", args.run, "--overwrite", "--out"]
+            export = [args.dyntta, "export", "--enhancer", args.run, "--out"]
             subprocess.run([*export, folder / "whole.onnx", "--classifier", folder / "net.onnx", "--preprocessing", fed,
-                            "--outputs", "scores,enhanced"], check=True, capture_output=True)
+                            "--outputs", "scores,enhanced"], check=True, stdout=subprocess.DEVNULL)
             onnx.checker.check_model(str(folder / "whole.onnx"), full_check=True)
             whole, alone = session(folder / "whole.onnx"), session(folder / "net.onnx")
             image = np.random.default_rng(1).random((2, 3, 40, 33), np.float32)
