@@ -13,6 +13,10 @@ use common::{dyntta, text};
 mod graphs;
 use graphs::{Attr, FLOAT, INT64, Net, OPEN};
 
+#[cfg(target_os = "linux")]
+#[path = "common/opens.rs"]
+mod opens;
+
 struct Place(tempfile::TempDir);
 
 impl Place {
@@ -185,4 +189,38 @@ fn a_graph_that_fails_on_a_batch_says_so() {
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains("(Gather)"), "{said}");
     assert_eq!(place.run(&table, "eval", &["--batch-size", "5"]).0, Some(0));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_command_opens_a_classifier_once() {
+    use opens::Opens;
+
+    let place = Place::new();
+    let metadata = base().metadata("dyntta.classes", "class0,class1,class2,class3,class4");
+    let net = metadata.output("z", FLOAT, Some(&[OPEN, 5])).write(place.0.path(), "net.onnx");
+    // Without the name that tells it.
+    let bare = place.path("net.bin");
+    std::fs::copy(&net, &bare).unwrap();
+    for net in [&net, &bare] {
+        let opens = Opens::of(net);
+        let count = || drop(std::fs::read(net).unwrap());
+        (count(), count());
+        assert_eq!(opens.count(), 2, "of two readings");
+        for command in ["info", "eval"] {
+            let (status, _, said) = place.run(net, command, &[]);
+            assert_eq!((status, opens.count()), (Some(0), 1), "{command}: {said}");
+        }
+        let run = format!("run-{}", net.extension().unwrap().display());
+        let (status, _, said) = place.train(net, &run);
+        assert_eq!((status, opens.count()), (Some(0), 1), "train: {said}");
+        let policy = place.path(&format!("{run}.toml")).display().to_string();
+        let [data, runs] =
+            ["data", &format!("{run}-runs")].map(|name| place.path(name).display().to_string());
+        let file = net.display().to_string();
+        let fed = ["--input-size", "9", "--resize", "none", "--crop-pct", "1", "--preset", "cifar"];
+        let more = ["--classifier", &file, "--epochs", "1", "--runs", &runs, "--out", &policy];
+        let output = dyntta(&[&["estimate", "--data", &data][..], &more, &fed].concat());
+        assert_eq!((output.status.code(), opens.count()), (Some(0), 1), "{}", text(&output.stderr));
+    }
 }

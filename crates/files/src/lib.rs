@@ -27,7 +27,7 @@ pub use error::Error;
 pub use kind::describe;
 pub use limits::Limits;
 pub use lock::Lock;
-pub use read::{open, read, read_stdin, read_text, text};
+pub use read::{open, read, read_all, read_stdin, read_text, text};
 pub use shown::{shown, shown_lines, shown_text};
 pub use walk::{Found, identity, same_file, walk};
 pub use write::{check_writable, remove_leftovers, sync_all, write_atomic, write_with};

@@ -24,7 +24,14 @@ pub fn open(path: &Path) -> Result<File, Error> {
 /// # Errors
 /// Those of [`open`], and [`Error::TooLarge`].
 pub fn read(path: &Path, limit: u64) -> Result<Vec<u8>, Error> {
-    let file = open(path)?;
+    read_all(path, open(path)?, limit)
+}
+
+/// What is left of an open file, at most `limit` bytes; `path` is for messages.
+///
+/// # Errors
+/// [`Error::Io`] and [`Error::TooLarge`].
+pub fn read_all(path: &Path, file: File, limit: u64) -> Result<Vec<u8>, Error> {
     let length = file.metadata().map_or(0, |m| m.len());
     if length > limit {
         return Err(Error::TooLarge { path: path.to_owned(), limit });

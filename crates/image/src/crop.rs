@@ -175,7 +175,7 @@ mod tests {
             "expected a box inside an image of 4x3 pixels, found 1x2 pixels from column 0 and row 2"
         );
         assert!(centre_crop(&image, 0, 1).is_err() && centre_crop(&image, 1, 0).is_err());
-        let mut draw = |width, height, scale, ratio| {
+        let draw = |width, height, scale, ratio| {
             random_resized_crop(width, height, scale, ratio, &mut Stream::new(0, &[])).is_err()
         };
         assert!(draw(0, 1, (0.1, 1.0), (0.5, 2.0)) && draw(1, 0, (0.1, 1.0), (0.5, 2.0)));

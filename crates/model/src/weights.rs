@@ -1,6 +1,7 @@
 //! A weight file of any format: its tensors by key, read one by one as they are asked for.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -77,7 +78,17 @@ impl WeightFile {
     /// If it can't be read, is larger than `limits` allow, damaged, or something else: then it is named as that.
     pub fn open(path: &Path, limits: &Limits) -> Result<Self, Error> {
         let path = weights_of(path)?;
-        let source = open(&path, limits)?;
+        let file = dyntta_files::open(&path)?;
+        Self::of_file(&path, file, limits)
+    }
+
+    /// [`Self::open`] with the file at hand that `path` leads to.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn of_file(path: &Path, file: File, limits: &Limits) -> Result<Self, Error> {
+        let path = path.to_owned();
+        let source = source(&path, file, limits)?;
         let head = source.head(512).map_err(dyntta_files::Error::io(&path, "read"))?;
         if head.trim_ascii_start().first() == Some(&b'{') && !is_safetensors(&head) {
             return Self::open_index(&path, limits);
@@ -348,8 +359,11 @@ fn is_weight(key: &str, tensor: &Tensor) -> bool {
 const EXPECTED: &str = "a PyTorch checkpoint or a safetensors file";
 
 fn open(path: &Path, limits: &Limits) -> Result<Source, Error> {
-    let source = dyntta_files::open(path)
-        .and_then(|file| Source::file(file).map_err(dyntta_files::Error::io(path, "read")))?;
+    source(path, dyntta_files::open(path)?, limits)
+}
+
+fn source(path: &Path, file: File, limits: &Limits) -> Result<Source, Error> {
+    let source = Source::file(file).map_err(dyntta_files::Error::io(path, "read"))?;
     if source.len() > limits.model_bytes {
         return Err(dyntta_files::Error::TooLarge { path: path.to_owned(), limit: limits.model_bytes }.into());
     }

@@ -11,6 +11,7 @@ use dyntta_model::Normalisation;
 use dyntta_model::keys::Naming;
 
 use crate::cifar_resnet::CifarResNet;
+use crate::classifier_file::ClassifierFile;
 use crate::error::Error;
 use crate::init::Init;
 use crate::layers::{Mode, Normalise};
@@ -50,26 +51,6 @@ impl Arch {
         names.extend(Self::RESNETS.map(|(name, _)| name.to_owned()));
         names.extend(zoo::models().map(|model| model.name.to_owned()));
         names.join(", ")
-    }
-
-    /// The architecture that a file's weights are of; none where it is not known.
-    ///
-    /// # Errors
-    /// If the file is not readable, or leaves several possible.
-    pub fn of_file(path: &Path) -> Result<Option<Self>, Error> {
-        Self::of_file_with(path, &onnx::Options::default())
-    }
-
-    /// As [`Self::of_file`], with options.
-    ///
-    /// # Errors
-    /// As [`Self::of_file`].
-    pub fn of_file_with(path: &Path, options: &onnx::Options) -> Result<Option<Self>, Error> {
-        let path = &proof::classifier_file(path)?;
-        if onnx::is_onnx(path) {
-            return Ok(Some(Self::Onnx));
-        }
-        proof::arch(path, options)
     }
 
     /// The architecture that these weights are of, as far as their keys and shapes tell.
@@ -231,8 +212,7 @@ impl Classifier {
     /// nothing open.
     ///
     /// # Errors
-    /// If the file is not readable, or its weights do not fit the architecture: every difference is listed. If a weight is
-    /// not finite. For ONNX see [`onnx::Model::open`] and [`onnx::Model::graph`].
+    /// Those of [`ClassifierFile::open`] and [`ClassifierFile::classifier`].
     pub fn load_with(
         path: &Path,
         arch: Option<Arch>,
@@ -240,16 +220,16 @@ impl Classifier {
         options: &onnx::Options,
         device: &Device,
     ) -> Result<Self, Error> {
-        let path = &proof::classifier_file(path)?;
-        if arch == Some(Arch::Onnx) || onnx::is_onnx(path) {
-            if let Some(arch) = arch.filter(|&a| a != Arch::Onnx) {
-                let expected = format!("weights of {arch}");
-                return Err(Error::Format { path: path.to_owned(), expected, found: "an ONNX graph".into() });
-            }
-            let graph = onnx::Model::open(path, &options.limits)?.graph(options, device)?;
-            return Ok(Self::from_graph(graph, normalisation));
-        }
-        let Proved { path, dict, arch, notes } = proof::read(path, arch, options)?;
+        ClassifierFile::open(path, arch, options)?.classifier(normalisation, options, device)
+    }
+
+    /// A classifier of weights that were read and proved to be of an architecture.
+    pub(crate) fn of_proved(
+        proved: Proved,
+        normalisation: Normalisation,
+        device: &Device,
+    ) -> Result<Self, Error> {
+        let Proved { path, dict, arch, notes } = proved;
         Ok(Self { notes, ..Self::of_weights(&dict, arch, &path, normalisation, device)? })
     }
 

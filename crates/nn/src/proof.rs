@@ -1,11 +1,11 @@
 //! Which architecture weights are of: proved by all their keys and shapes, held against the names that stand beside them, and
 //! asked for where those leave several.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use dyntta_files::{shown, shown_text};
 use dyntta_model::keys::Naming;
-use dyntta_model::{Choice, Shapes, StateDict, WeightFile, names, weights_of};
+use dyntta_model::{Choice, Shapes, StateDict, WeightFile, names};
 
 use crate::classifier::Arch;
 use crate::error::Error;
@@ -75,76 +75,74 @@ pub(crate) struct Proved {
 
 /// A file's weights and their architecture, if it is known: given, or the one whose keys and shapes they have. They are proved
 /// to be of it when they go into its network.
-struct Found {
+#[derive(Debug)]
+pub(crate) struct Found {
     file: WeightFile,
     choice: Choice,
     shapes: Shapes,
-    arch: Option<Arch>,
+    pub arch: Option<Arch>,
     notes: Vec<String>,
 }
 
-fn find(path: &Path, arch: Option<Arch>, options: &Options) -> Result<Found, Error> {
-    let file = WeightFile::open(path, &options.limits)?;
-    let fits = |shapes: &Shapes| {
-        let fitting = fitting(shapes);
-        arch.map_or(!fitting.is_empty(), |arch| fitting.contains(&arch))
-    };
-    let choice = file.choose(options.weights_key.as_deref(), &fits)?;
-    let theirs: Shapes = file
-        .tensors()
-        .filter_map(|(key, _, shape)| {
-            Some((key.strip_prefix(choice.prefix.as_str())?.to_owned(), shape.to_vec()))
-        })
-        .filter(|(key, _)| choice.keys.binary_search(key).is_ok())
-        .collect();
-    // Where two keys are one of ours, loading says so.
-    let shapes = choice.naming.canonical(&theirs).unwrap_or(theirs);
-    let mut notes = choice.notes();
-    let fitting = fitting(&shapes);
-    let arch = match arch {
-        Some(arch) => Some(given(arch, &file, &mut notes)),
-        None if fitting.is_empty() => likely(&shapes),
-        None => Some(named(&file, choice.naming, &fitting, &mut notes)?),
-    };
-    Ok(Found { file, choice, shapes, arch, notes })
-}
-
-/// Reads a classifier's weights.
-///
-/// # Errors
-/// If the file can't be read, holds no weights of a known architecture, or leaves several possible.
-pub(crate) fn read(path: &Path, arch: Option<Arch>, options: &Options) -> Result<Proved, Error> {
-    let Found { file, choice, shapes, arch, notes } = find(path, arch, options)?;
-    let path = file.path().to_owned();
-    let Some(arch) = arch else {
-        let some: Vec<_> = choice.keys.iter().take(5).map(|key| shown_text(key).to_string()).collect();
-        let more = if choice.keys.len() > 5 { ", …" } else { "" };
-        let expected =
-            format!("the weights of a known architecture ({}); name one with --arch", Arch::known());
-        let found = format!("{} tensors: {}{more}", choice.keys.len(), some.join(", "));
-        return Err(Error::Format { path, expected, found });
-    };
-    // Without its last layer the network is not this one: loading lists what is wrong.
-    if let Some([0, ..] | [.., 0]) = shapes.get(arch.last_layer()).map(|shape| &shape[..]) {
-        let expected = format!("a last layer of {arch} with classes");
-        return Err(Error::Format { path, expected, found: "one of no elements".into() });
+impl Found {
+    /// Of an open file.
+    ///
+    /// # Errors
+    /// If it leaves several architectures or sets of weights possible.
+    pub fn of(file: WeightFile, arch: Option<Arch>, options: &Options) -> Result<Self, Error> {
+        let fits = |shapes: &Shapes| {
+            let fitting = fitting(shapes);
+            arch.map_or(!fitting.is_empty(), |arch| fitting.contains(&arch))
+        };
+        let choice = file.choose(options.weights_key.as_deref(), &fits)?;
+        let theirs: Shapes = file
+            .tensors()
+            .filter_map(|(key, _, shape)| {
+                Some((key.strip_prefix(choice.prefix.as_str())?.to_owned(), shape.to_vec()))
+            })
+            .filter(|(key, _)| choice.keys.binary_search(key).is_ok())
+            .collect();
+        // Where two keys are one of ours, loading says so.
+        let shapes = choice.naming.canonical(&theirs).unwrap_or(theirs);
+        let mut notes = choice.notes();
+        let fitting = fitting(&shapes);
+        let arch = match arch {
+            Some(arch) => Some(given(arch, &file, &mut notes)),
+            None if fitting.is_empty() => likely(&shapes),
+            None => Some(named(&file, choice.naming, &fitting, &mut notes)?),
+        };
+        Ok(Self { file, choice, shapes, arch, notes })
     }
-    let dict = file.dict(&choice).map_err(|error| match error {
-        dyntta_model::Error::NotFinite { path, key, value } => Error::NotFinite {
-            path,
-            message: format!("the classifier's weights hold {value} in `{}`", shown_text(&key)),
-        },
-        other => other.into(),
-    })?;
-    Ok(Proved { dict, path, arch, notes })
-}
 
-/// The architecture of a file's weights, if it is known.
-///
-/// # Errors
-/// As [`read`].
-pub(crate) fn arch(path: &Path, options: &Options) -> Result<Option<Arch>, Error> {
-    Ok(find(path, None, options)?.arch)
+    /// Reads the weights.
+    ///
+    /// # Errors
+    /// If they can't be read, or are of no known architecture.
+    pub fn read(self) -> Result<Proved, Error> {
+        let Self { file, choice, shapes, arch, notes } = self;
+        let path = file.path().to_owned();
+        let Some(arch) = arch else {
+            let some: Vec<_> = choice.keys.iter().take(5).map(|key| shown_text(key).to_string()).collect();
+            let more = if choice.keys.len() > 5 { ", …" } else { "" };
+            let expected =
+                format!("the weights of a known architecture ({}); name one with --arch", Arch::known());
+            let found = format!("{} tensors: {}{more}", choice.keys.len(), some.join(", "));
+            return Err(Error::Format { path, expected, found });
+        };
+        // Without its last layer the network is not this one: loading lists what is wrong.
+        if let Some([0, ..] | [.., 0]) = shapes.get(arch.last_layer()).map(|shape| &shape[..]) {
+            let expected = format!("a last layer of {arch} with classes");
+            return Err(Error::Format { path, expected, found: "one of no elements".into() });
+        }
+        let dict = file.dict(&choice).map_err(|error| match error {
+            dyntta_model::Error::NotFinite { path, key, value } => Error::NotFinite {
+                path,
+                message: format!("the classifier's weights hold {value} in `{}`", shown_text(&key)),
+            },
+            other => other.into(),
+        })?;
+        Ok(Proved { dict, path, arch, notes })
+    }
 }
 
 /// A name of an architecture beside weights, and where it stands.
@@ -242,12 +240,4 @@ fn named(
         ));
     }
     Ok(fitting[0])
-}
-
-/// The file that a classifier's path leads to: of a folder, the weights in it.
-///
-/// # Errors
-/// If a folder has none.
-pub fn classifier_file(path: &Path) -> Result<PathBuf, Error> {
-    Ok(weights_of(path)?)
 }

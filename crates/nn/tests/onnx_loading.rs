@@ -110,6 +110,71 @@ fn probabilities_are_told_by_their_values_however_they_are_made() {
 }
 
 #[test]
+fn a_softmax_is_taken_off_before_nodes_that_pass_its_values_on() {
+    let place = Place::new();
+    let scores = || Net::new().input("x", FLOAT, Some(&IMAGE)).head("x", 3, "z");
+    let open = |name: &str, net: Net| {
+        let path = place.write(&format!("{name}.onnx"), &net.output("p", FLOAT, Some(&[OPEN, 5])));
+        load(&path, &Options::default()).unwrap()
+    };
+    let x = bytes([3, 3, 8, 8]);
+    let run = |graph: &Graph| values(graph.forward(x.clone()).unwrap());
+    let base = run(&open("base", scores().node("Identity", &["z"], &["p"], &[])));
+    let probabilities: Vec<f32> = base.chunks(5).flat_map(softmax).collect();
+    let close = |a: &[f32], b: &[f32]| a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-5);
+    let last = || scores().node("Softmax", &["z"], &["q"], &[Attr::Int("axis", 1)]);
+    let shaped = last().ints("shape", &[2], &[-1, 5]).node("Reshape", &["q", "shape"], &["r"], &[]);
+    for (name, net) in [
+        ("identity", last().node("Identity", &["q"], &["p"], &[])),
+        ("cast", last().node("Cast", &["q"], &["p"], &[Attr::Int("to", FLOAT as i64)])),
+        ("flatten", last().node("Flatten", &["q"], &["p"], &[])),
+        (
+            "squeeze",
+            last().ints("axes", &[1], &[2]).node("Unsqueeze", &["q", "axes"], &["r"], &[]).node(
+                "Squeeze",
+                &["r", "axes"],
+                &["p"],
+                &[],
+            ),
+        ),
+        (
+            "reshape, cast, identity",
+            shaped.node("Cast", &["r"], &["s"], &[Attr::Int("to", DOUBLE as i64)]).node(
+                "Identity",
+                &["s"],
+                &["p"],
+                &[],
+            ),
+        ),
+    ] {
+        let graph = open(name, net);
+        let info = graph.info();
+        assert_eq!(
+            (info.scores, info.softmax_removed, info.notes.len()),
+            (Scores::Logits, true, 0),
+            "{name}"
+        );
+        assert_eq!(run(&graph), base, "{name}");
+        graph.check_gradient(2, 8, 8).unwrap();
+    }
+    // The logarithms of probabilities are logits, and nothing is to be done.
+    let log = open("log", scores().node("LogSoftmax", &["z"], &["p"], &[Attr::Int("axis", 1)]));
+    assert_eq!((log.info().scores, log.info().softmax_removed), (Scores::Logits, false));
+    assert!(close(&run(&log).chunks(5).flat_map(softmax).collect::<Vec<_>>(), &probabilities));
+    // What changes values, if only some, is kept; the values tell that they are probabilities.
+    let limits = |net: Net| net.floats("least", &[], &[0.0]).floats("most", &[], &[1.0]);
+    let clip = open("clip", limits(last()).node("Clip", &["q", "least", "most"], &["p"], &[]));
+    assert_eq!((clip.info().scores, clip.info().softmax_removed), (Scores::Probabilities, false));
+    assert!(close(&run(&clip).chunks(5).flat_map(softmax).collect::<Vec<_>>(), &probabilities));
+    // A softmax that is no score's, such as that of an attention, stays.
+    let inner = open("inner", last().weight("w", &[5, 5]).node("MatMul", &["q", "w"], &["p"], &[]));
+    assert_eq!((inner.info().scores, inner.info().softmax_removed), (Scores::Logits, false));
+    // Over the images of a batch there are no probabilities of classes.
+    let over = open("over", scores().node("Softmax", &["z"], &["p"], &[Attr::Int("axis", 0)]));
+    assert!(!over.info().softmax_removed);
+}
+
+#[test]
 fn a_grey_graph_is_fed_the_luma() {
     let place = Place::new();
     let device = Device::flex();
@@ -584,8 +649,12 @@ fn a_parsed_file_tells_what_its_images_are_before_it_is_made_ready() {
         .head("t", 3, "y")
         .output("y", FLOAT, Some(&[1, 5]));
     let model = Model::open(&place.write("net.onnx", &net), &Limits::DEFAULT).unwrap();
-    assert_eq!((model.input_size(), model.takes_bytes()), ([Some(8), Some(9)], true));
-    assert_eq!(model.metadata()["mean"], "none of ours");
+    let about = model.about();
+    assert_eq!((&about["input_size"][..], &about["range"][..]), ("[3, 8, 9]", "0..255"));
+    assert_eq!(
+        about["mean"], "0, 0, 0",
+        "the graph's bytes are not normalised, whatever else the key is about"
+    );
 }
 
 #[cfg(unix)]

@@ -8,7 +8,9 @@ use dyntta_data::preprocessing::{Given, Sources};
 use dyntta_data::{Dataset, Options, Preprocessing, Skipped, Split};
 use dyntta_files::{shown, write_atomic};
 use dyntta_nn::ops::plain::to_nhwc;
-use dyntta_nn::{Arch, Classifier, ClassifierNet, Init, Mode, Normalisation, Normalise, weights};
+use dyntta_nn::{
+    Arch, Classifier, ClassifierFile, ClassifierNet, Init, Mode, Normalisation, Normalise, weights,
+};
 
 use crate::augmentation::{Augmentation, Style};
 use crate::control::{Progress, Silent, Stop};
@@ -170,17 +172,18 @@ impl ClassifierSettings {
 
     /// The architecture that is named, or that of the weights to start from.
     fn architecture(&self) -> Result<Arch, Error> {
-        let options = self.input.reading.options();
-        let arch = match (self.arch.as_deref(), &self.classifier) {
-            (Some(name), _) => name.parse()?,
-            (None, Some(path)) => match Arch::of_file_with(path, &options)? {
-                Some(arch) => arch,
-                // The same message as everywhere.
-                None => {
-                    Classifier::load_with(path, None, Normalisation::IMAGENET, &options, &Device::flex())?
-                        .arch()
+        let named = self.arch.as_deref().map(str::parse::<Arch>).transpose()?;
+        let arch = match (named, &self.classifier) {
+            (Some(arch), _) => arch,
+            (None, Some(path)) => {
+                let options = self.input.reading.options();
+                let file = ClassifierFile::open(path, None, &options)?;
+                match file.about().arch {
+                    Some(arch) => arch,
+                    // The same message as everywhere.
+                    None => file.classifier(Normalisation::IMAGENET, &options, &Device::flex())?.arch(),
                 }
-            },
+            }
             (None, None) => {
                 return Err(Error::setting("arch", format!("one of {}", Arch::known()), "nothing"));
             }

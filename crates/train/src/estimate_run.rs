@@ -9,7 +9,7 @@ use dyntta_augment::Policy;
 use dyntta_data::{CorruptedSet, Dataset, Options, Skipped, Split, Wanted};
 use dyntta_files::shown;
 use dyntta_nn::checkpoint::{self, EnhancerConfig, Method};
-use dyntta_nn::{Classifier, DynTta, Enhancer};
+use dyntta_nn::{About, Classifier, ClassifierFile, DynTta, Enhancer};
 
 use crate::control::{Progress, Stop};
 use crate::error::Error;
@@ -72,7 +72,8 @@ pub fn estimate(
     };
     let trained_preset = given.as_ref().and_then(|(_, c)| c.training["preset"].as_str().map(str::to_owned));
     let train = TrainSettings { preset: train.preset.clone().or(trained_preset), ..train };
-    let mut resolved = train.resolve()?;
+    let file = train.open_classifier();
+    let mut resolved = train.resolve_for(file.as_ref().ok().map(ClassifierFile::about))?;
     let trained_for = given.as_ref().map(|(_, config)| config.classifier.classes.as_slice());
     resolved.preprocessing.classes = class_names(resolved.preprocessing.classes.as_deref(), trained_for)?;
     let epochs = [train.recipe.epochs; 2];
@@ -81,13 +82,9 @@ pub fn estimate(
         Some(_) => None,
         None => Some(Pair::find(&train, epochs, &settings.runs)?),
     };
-    let classifier = Classifier::load_with(
-        &resolved.classifier,
-        resolved.arch,
-        normalisation(&resolved.preprocessing),
-        &resolved.options,
-        &device,
-    )?;
+    let file = file?;
+    let file_says = file.about().clone();
+    let classifier = file.classifier(normalisation(&resolved.preprocessing), &resolved.options, &device)?;
     classifier.notes().iter().for_each(|note| progress.message(note));
     let size = resolved.geometry.fit.size;
     classifier.check_size(size.height, size.width)?;
@@ -147,7 +144,9 @@ pub fn estimate(
     };
     let (enhancer, config) = match (given, training, pair) {
         (Some(given), ..) => given,
-        (None, Some(training), Some(pair)) => pair.train(&classifier, &training, stop, progress)?,
+        (None, Some(training), Some(pair)) => {
+            pair.train((&classifier, &file_says), &training, stop, progress)?
+        }
         (None, ..) => unreachable!("what isn't given is trained"),
     };
     let clean = match (clean, setting) {
@@ -259,13 +258,13 @@ impl Pair {
         Ok(Self { urie: at(first, Method::Urie)?, dyntta: at(second, Method::Dyntta)? })
     }
 
-    /// Trains both.
+    /// Trains both, in front of a classifier and by what its file says of itself.
     ///
     /// # Errors
     /// As [`crate::train_on`].
     pub fn train(
         self,
-        classifier: &Classifier,
+        (classifier, about): (&Classifier, &About),
         data: &Dataset,
         stop: &Stop,
         progress: &mut dyn Progress,
@@ -277,7 +276,7 @@ impl Pair {
             (self.dyntta, "DynTTA on them, its SK-UNet started from that URIE"),
         ] {
             progress.message(what);
-            let resolved = settings.resolve()?;
+            let resolved = settings.resolve_for(Some(about))?;
             train_in(place, &resolved, &settings, classifier, data.clone(), &device, stop, progress)
                 .map_err(again)?;
         }

@@ -12,7 +12,7 @@ use burn::tensor::Device;
 use dyntta_corrupt::Preset;
 use dyntta_data::{Dataset, Options, Split};
 use dyntta_files::{Claims, Limits, Lock, read_text, remove_leftovers, shown, shown_text, write_atomic};
-use dyntta_nn::{Classifier, DynTta, Mode};
+use dyntta_nn::{About, Classifier, ClassifierFile, DynTta, Mode, onnx};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -153,6 +153,7 @@ struct Experiment<'a> {
     held_out: Dataset,
     test: Dataset,
     classifier: Classifier,
+    about: About,
     geometry: Geometry,
     stop: &'a Stop,
     device: Device,
@@ -203,12 +204,10 @@ pub fn experiment(
     let before = before(settings, folder)?;
     let resolved = base(settings, 0).resolve()?;
     let device = Device::flex();
-    let classifier = Classifier::load(
-        &settings.classifier,
-        Some(resolved.arch),
-        normalisation(&resolved.preprocessing),
-        &device,
-    )?;
+    let options = onnx::Options::default();
+    let file = ClassifierFile::open(&settings.classifier, Some(resolved.arch), &options)?;
+    let about = file.about().clone();
+    let classifier = file.classifier(normalisation(&resolved.preprocessing), &options, &device)?;
     let open = |path: &Path, split: Split| -> Result<Dataset, Error> {
         named(Dataset::open(path, &Options::split(split))?, &resolved.preprocessing)
     };
@@ -233,7 +232,7 @@ pub fn experiment(
         "classes": train.classes,
         "data": train.digest()?,
         "test": test.digest()?,
-        "classifier": identity::classifier(&classifier, &settings.classifier)?,
+        "classifier": identity::classifier(&classifier),
     });
     let _lock = begin(settings, folder, before, identity, progress)?;
     let run = Experiment {
@@ -244,6 +243,7 @@ pub fn experiment(
         held_out,
         test,
         classifier,
+        about,
         geometry: resolved.geometry,
         stop,
         device,
@@ -441,7 +441,8 @@ impl Experiment<'_> {
             ..TrainSettings::default()
         };
         let pair = Pair::find(&settings, self.settings.enhancer_epochs.map(Some), folder)?;
-        let (dyntta, _) = pair.train(&self.classifier, &self.enhancer_train, self.stop, progress)?;
+        let (dyntta, _) =
+            pair.train((&self.classifier, &self.about), &self.enhancer_train, self.stop, progress)?;
         Ok(dyntta)
     }
 

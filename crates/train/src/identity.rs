@@ -6,8 +6,8 @@ use std::path::Path;
 
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::Tensor;
-use dyntta_files::{Limits, open, shown_text};
-use dyntta_nn::{Classifier, onnx};
+use dyntta_files::{open, shown_text};
+use dyntta_nn::Classifier;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
@@ -42,21 +42,13 @@ fn file(path: &Path) -> Result<String, Error> {
     }
 }
 
-/// The digest of a classifier: its weights, whatever file they came from; of a graph the contents of its file at `path` and of
-/// those beside it with its weights.
-///
-/// # Errors
-/// If one of them cannot be read.
-pub(crate) fn classifier(classifier: &Classifier, path: &Path) -> Result<String, Error> {
-    if let Some(net) = classifier.network() {
-        return Ok(weights(net));
+/// The digest of a classifier: its weights, whatever file they came from; of a graph the contents of its files.
+pub(crate) fn classifier(classifier: &Classifier) -> String {
+    match (classifier.graph(), classifier.network()) {
+        (Some(graph), _) => graph.digest().to_owned(),
+        (None, Some(net)) => weights(net),
+        (None, None) => UNKNOWN.to_owned(),
     }
-    let files = onnx::Model::open(path, &Limits::DEFAULT)?.files();
-    let digests = files.iter().map(|path| file(path)).collect::<Result<Vec<_>, _>>()?;
-    Ok(match &digests[..] {
-        [one] => one.clone(),
-        several => hex(Sha256::new_with_prefix(several.concat())),
-    })
 }
 
 /// [`file`], or [`UNKNOWN`] if a run goes on that needs the file no more and it is gone.

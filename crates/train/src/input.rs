@@ -7,7 +7,7 @@ use burn::tensor::Device;
 use dyntta_corrupt::Preset;
 use dyntta_data::{Dataset, Preprocessing, Skipped};
 use dyntta_nn::zoo::Input;
-use dyntta_nn::{Arch, Classifier, Normalisation, onnx};
+use dyntta_nn::{About, Arch, Classifier, ClassifierFile, Normalisation, onnx};
 
 use crate::control::Progress;
 use crate::error::Error;
@@ -47,40 +47,9 @@ pub fn usual_name(preset: Preset, arch: Option<Arch>) -> String {
     }
 }
 
-/// What an ONNX file says about itself, and the size of its input where it takes but one; empty without a graph.
+/// What a graph says of what it is fed; empty without one.
 pub fn metadata(graph: Option<&onnx::Graph>) -> BTreeMap<String, String> {
-    let Some(info) = graph.map(onnx::Graph::info) else { return BTreeMap::new() };
-    about(&info.metadata, [info.height, info.width], info.bytes, |classes| classes == info.classes)
-}
-
-/// The same of a file that is no more than parsed.
-pub fn metadata_of(model: &onnx::Model) -> BTreeMap<String, String> {
-    about(model.metadata(), model.input_size(), model.takes_bytes(), |classes| model.may_score(classes))
-}
-
-fn about(
-    metadata: &BTreeMap<String, String>,
-    size: [Option<usize>; 2],
-    bytes: bool,
-    scores: impl Fn(usize) -> bool,
-) -> BTreeMap<String, String> {
-    let mut metadata = metadata.clone();
-    // Another program's list of names may be about something else. Keys with `dyntta.` before them are meant.
-    let count = |text: &str| {
-        serde_json::from_str::<Vec<String>>(text)
-            .map_or_else(|_| text.split(',').count(), |names| names.len())
-    };
-    metadata.retain(|key, text| !matches!(key.as_str(), "classes" | "label_names") || scores(count(text)));
-    if let [Some(height), Some(width)] = size {
-        // Another program's key may be about something else: the graph takes this size.
-        metadata.insert("input_size".into(), format!("[3, {height}, {width}]"));
-    }
-    if bytes {
-        for (key, value) in [("range", "0..255"), ("mean", "0, 0, 0"), ("std", "1, 1, 1")] {
-            metadata.insert(key.into(), value.into());
-        }
-    }
-    metadata
+    graph.map(onnx::Graph::about).unwrap_or_default()
 }
 
 /// Reads a classifier. For an ONNX file, `fed` tells from the architecture and the file's [`metadata`] what it will be fed, so
@@ -95,13 +64,13 @@ pub fn load_classifier<E: From<dyntta_nn::Error>>(
     device: &Device,
     fed: impl FnOnce(Arch, BTreeMap<String, String>) -> Result<Preprocessing, E>,
 ) -> Result<Classifier, E> {
-    let is_graph = arch.map_or_else(|| onnx::is_onnx(path), |arch| arch == Arch::Onnx);
-    if !is_graph {
-        return Ok(Classifier::load_with(path, arch, Normalisation::IMAGENET, &options, device)?);
+    let file = ClassifierFile::open(path, arch, &options)?;
+    let About { arch, metadata, .. } = file.about();
+    if *arch != Some(Arch::Onnx) {
+        return Ok(file.classifier(Normalisation::IMAGENET, &options, device)?);
     }
-    let model = onnx::Model::open(path, &options.limits)?;
-    let fed = fed(Arch::Onnx, metadata_of(&model))?;
-    Ok(Classifier::from_graph(model.graph(&for_images(options, &fed), device)?, normalisation(&fed)))
+    let fed = fed(Arch::Onnx, metadata.clone())?;
+    Ok(file.classifier(normalisation(&fed), &for_images(options, &fed), device)?)
 }
 
 /// These options, with what a preprocessing says of the images and the classes.

@@ -43,8 +43,8 @@ pub use fit::{EpochMetrics, METRICS, RunFolder, cross_entropy, fit};
 pub use folder::{RUN_FILES, Start};
 pub use images::{Geometry, TrainingImages, Treatment, images};
 pub use input::{
-    aligned, check_class_count, check_classes, class_names, for_images, load_classifier, metadata,
-    metadata_of, named, normalisation, report_skipped, usual, usual_name, usual_preset,
+    aligned, check_class_count, check_classes, class_names, for_images, load_classifier, metadata, named,
+    normalisation, report_skipped, usual, usual_name, usual_preset,
 };
 pub use options::{DataOptions, InputOptions, OnError, ReadingOptions, RecipeOptions, SETTINGS};
 pub use recipe::{OptimizerKind, Recipe, Schedule};

@@ -9,7 +9,9 @@ use dyntta_data::preprocessing::{Given, Sources};
 use dyntta_data::{Dataset, Options, Preprocessing, Skipped};
 use dyntta_files::{Limits, shown};
 use dyntta_nn::checkpoint::{self, ClassifierConfig, EnhancerConfig, Method};
-use dyntta_nn::{Arch, Classifier, Depth, Enhancer, Init, Mode, ResNet, onnx, weights};
+use dyntta_nn::{
+    About, Arch, Classifier, ClassifierFile, Depth, Enhancer, Init, Mode, ResNet, onnx, weights,
+};
 use dyntta_ops::Bank;
 
 use crate::control::{Progress, Stop};
@@ -18,9 +20,7 @@ use crate::fit::{EpochMetrics, RunFolder, check_same, fit, last_epoch};
 use crate::folder::{At, Place, Start, refused};
 use crate::identity;
 use crate::images::{Geometry, TrainingImages};
-use crate::input::{
-    check_classes, for_images, metadata_of, named, normalisation, report_skipped, usual, usual_name,
-};
+use crate::input::{check_classes, for_images, named, normalisation, report_skipped, usual, usual_name};
 use crate::options::{DataOptions, InputOptions, OnError, RecipeOptions, file, options};
 use crate::recipe::Recipe;
 use crate::setting::Setting;
@@ -99,7 +99,15 @@ impl TrainSettings {
     /// # Errors
     /// [`Error::Setting`] names what is missing or out of range.
     pub fn resolve(&self) -> Result<Resolved, Error> {
-        let required = |key: &str| Error::setting(key, "a path", "nothing");
+        // A file that is not there or not readable is reported where it is loaded.
+        self.resolve_for(self.open_classifier().ok().as_ref().map(ClassifierFile::about))
+    }
+
+    /// [`Self::resolve`] with what the classifier's file says of itself; none if it can't be read.
+    ///
+    /// # Errors
+    /// As [`Self::resolve`].
+    pub fn resolve_for(&self, about: Option<&About>) -> Result<Resolved, Error> {
         let method = self.method.unwrap_or(Method::Dyntta);
         let preset: Preset = self.preset.as_deref().unwrap_or("imagenet").parse()?;
         let recipe = self.recipe.over(Recipe::enhancer(preset, method));
@@ -137,20 +145,13 @@ impl TrainSettings {
         let data = self.data.clone().ok_or_else(|| required("data"))?;
         let classifier = self.classifier.clone().ok_or_else(|| required("classifier"))?;
         let classifier = dyntta_nn::classifier_file(&classifier)?;
-        let options = self.input.reading.options();
-        // A file that is not there or not readable is reported where it is loaded.
-        let arch = match self.arch.as_deref() {
-            Some(name) => Some(name.parse()?),
-            None => Arch::of_file_with(&classifier, &options).ok().flatten(),
-        };
-        let model = onnx::is_onnx(&classifier)
-            .then(|| onnx::Model::open(&classifier, &options.limits).ok())
-            .flatten();
+        let arch = about.and_then(|about| about.arch);
+        let arch = self.named_arch()?.or(arch);
         let sources = Sources {
             flags: self.input.given(),
             file: self.input.preprocessing.as_deref(),
             weights: &classifier,
-            metadata: model.as_ref().map(metadata_of).unwrap_or_default(),
+            metadata: about.map(|about| about.metadata.clone()).unwrap_or_default(),
             trained: Given::default(),
             default: usual(preset, arch),
             default_name: &usual_name(preset, arch),
@@ -161,7 +162,7 @@ impl TrainSettings {
             classifier,
             arch,
             geometry: Geometry { preset, fit: preprocessing.fit },
-            options: for_images(options, &preprocessing),
+            options: for_images(self.options(), &preprocessing),
             preprocessing,
             preprocessing_from,
             on_error: self.images.on_error.unwrap_or_default(),
@@ -175,6 +176,28 @@ impl TrainSettings {
             recipe,
         })
     }
+
+    fn named_arch(&self) -> Result<Option<Arch>, Error> {
+        Ok(self.arch.as_deref().map(str::parse).transpose()?)
+    }
+
+    /// How the classifier's file is read.
+    fn options(&self) -> onnx::Options {
+        self.input.reading.options()
+    }
+
+    /// Opens the classifier's file.
+    ///
+    /// # Errors
+    /// If none is named, or as [`ClassifierFile::open`].
+    pub fn open_classifier(&self) -> Result<ClassifierFile, Error> {
+        let path = self.classifier.as_deref().ok_or_else(|| required("classifier"))?;
+        Ok(ClassifierFile::open(path, self.named_arch()?, &self.options())?)
+    }
+}
+
+fn required(key: &str) -> Error {
+    Error::setting(key, "a path", "nothing")
 }
 
 /// The settings of a run with nothing left open.
@@ -184,7 +207,7 @@ pub struct Resolved {
     pub data: PathBuf,
     /// The classifier's weights.
     pub classifier: PathBuf,
-    /// The classifier's architecture, if it was named.
+    /// The classifier's architecture, if it is known.
     pub arch: Option<Arch>,
     /// How its file is read.
     pub options: onnx::Options,
@@ -239,7 +262,7 @@ impl Resolved {
             "arch": classifier.arch().to_string(),
             "output": self.options.output,
             "scores": self.options.scores,
-            "classifier": identity::classifier(classifier, &self.classifier)?,
+            "classifier": identity::classifier(classifier),
             "bank": self.bank,
             "control-size": self.control_size,
             "urie": weights(&self.urie)?,
@@ -278,13 +301,13 @@ pub fn train_enhancer(
     stop: &Stop,
     progress: &mut dyn Progress,
 ) -> Result<TrainSummary, Error> {
-    let resolved = settings.resolve()?;
+    let file = settings.open_classifier();
+    let resolved = settings.resolve_for(file.as_ref().ok().map(ClassifierFile::about))?;
     let place = place(settings, folder, if resume { Start::Resume } else { Start::New })?;
     let plain = Device::flex();
     let device = plain.clone().autodiff();
     let normalisation = normalisation(&resolved.preprocessing);
-    let classifier =
-        Classifier::load_with(&resolved.classifier, resolved.arch, normalisation, &resolved.options, &plain)?;
+    let classifier = file?.classifier(normalisation, &resolved.options, &plain)?;
     let size = resolved.geometry.fit.size;
     classifier.check_size(size.height, size.width)?;
     progress.message(&format!(

@@ -1,11 +1,11 @@
 //! A graph as read from the file: nodes in order, the edges between them as numbers, and the constants among those.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::path::Path;
 
 use burn::tensor::Device;
 use dyntta_files::{Limits, shown_text};
 
+use super::files::Files;
 use super::value::{Float, Ints, Value};
 use super::{input, proto, tensor};
 
@@ -123,10 +123,12 @@ pub struct Ir {
     pub output: usize,
     /// The number of edges.
     pub edges: usize,
+    /// The first weight that holds what is no number or, without one, an infinity; and that value.
+    pub not_finite: Option<(String, f32)>,
 }
 
 impl Ir {
-    /// Reads what of a graph `output` depends on; weights in files of their own are looked for beside the `model`'s.
+    /// Reads what of a graph `output` depends on.
     ///
     /// # Errors
     /// A message that says what is wrong, and with which tensor or node.
@@ -134,7 +136,7 @@ impl Ir {
         graph: &proto::Graph,
         [input, output]: [&str; 2],
         opset: i64,
-        model: &Path,
+        files: &Files,
         limits: &Limits,
         device: &Device,
     ) -> Result<Self, String> {
@@ -151,9 +153,11 @@ impl Ir {
         let (input, output) = (number(input), number(output));
         let mut nodes = Vec::new();
         let mut constants = HashMap::new();
+        let mut not_finite = None;
         for tensor in graph.initializer.iter().filter(|t| needed.contains(t.name.as_str())) {
-            let value = tensor::read(tensor, model, device)
+            let (value, bad) = tensor::read(tensor, files, device)
                 .map_err(|e| format!("the tensor `{}` {e}", shown_text(&tensor.name)))?;
+            blame(&mut not_finite, &tensor.name, bad);
             if constants.insert(number(&tensor.name), value).is_some() {
                 return Err(format!("two tensors `{}`", shown_text(&tensor.name)));
             }
@@ -182,10 +186,10 @@ impl Ir {
                 opset,
             });
         }
-        let mut ir = Self { nodes, constants, input, output, edges: names.len() };
+        let mut ir = Self { nodes, constants, input, output, edges: names.len(), not_finite };
         ir.check_order(&names)?;
         ir.drop_unused();
-        ir.read_constant_nodes(model, device)?;
+        ir.read_constant_nodes(files, device)?;
         Ok(ir)
     }
 
@@ -233,13 +237,14 @@ impl Ir {
         self.constants.retain(|edge, _| used.contains(edge));
     }
 
-    fn read_constant_nodes(&mut self, model: &Path, device: &Device) -> Result<(), String> {
+    fn read_constant_nodes(&mut self, files: &Files, device: &Device) -> Result<(), String> {
         let (constant, others) =
             std::mem::take(&mut self.nodes).into_iter().partition(|n| n.op == "Constant");
         self.nodes = others;
         for node in constant {
-            let value = constant_value(&node.attributes, model, device)
+            let (value, bad) = constant_value(&node.attributes, files, device)
                 .map_err(|e| format!("the constant `{}` {e}", shown_text(&node.name)))?;
+            blame(&mut self.not_finite, &node.name, bad);
             if let Some(Some(edge)) = node.outputs.first() {
                 self.constants.insert(*edge, value);
             }
@@ -298,12 +303,27 @@ fn check_weights(graph: &proto::Graph, needed: &HashSet<&str>, limits: &Limits) 
     Ok(())
 }
 
-fn constant_value(attributes: &Attributes, model: &Path, device: &Device) -> Result<Value, String> {
+/// Notes a weight's value that is not finite. Masks hold infinities for good: they are to blame if nothing else is.
+fn blame(not_finite: &mut Option<(String, f32)>, name: &str, bad: Option<f32>) {
+    let nan = |of: &Option<f32>| of.is_some_and(f32::is_nan);
+    let so_far = not_finite.as_ref().map(|(_, value)| *value);
+    if let Some(value) = bad.filter(|_| so_far.is_none() || nan(&bad) && !nan(&so_far)) {
+        *not_finite = Some((name.to_owned(), value));
+    }
+}
+
+/// A constant node's value, and what of it is not finite.
+fn constant_value(
+    attributes: &Attributes,
+    files: &Files,
+    device: &Device,
+) -> Result<(Value, Option<f32>), String> {
     let floats =
         |values: Vec<f32>, shape: &[usize]| Float::from_values(values, shape, device).map(Value::Float);
     if let Some(t) = attributes.tensor("value") {
-        tensor::read(t, model, device)
-    } else if let Some(v) = attributes.float("value_float") {
+        return tensor::read(t, files, device);
+    }
+    let value = if let Some(v) = attributes.float("value_float") {
         floats(vec![v], &[])
     } else if let Some(v) = attributes.floats("value_floats") {
         floats(v.to_vec(), &[v.len()])
@@ -313,5 +333,6 @@ fn constant_value(attributes: &Attributes, model: &Path, device: &Device) -> Res
         Ok(Value::Int(Ints::list(v.to_vec())))
     } else {
         Err("holds neither a dense tensor nor numbers".into())
-    }
+    };
+    Ok((value?, None))
 }

@@ -7,6 +7,7 @@
 //! | file | what |
 //! |---|---|
 //! | `tensor` | weights, in whatever way they are stored |
+//! | `files` | the model's file and those beside it, each opened once |
 //! | `model` | a file, parsed |
 //! | `input`, `output` | which of its inputs is the image, which of its outputs the scores |
 //! | `ir` | the graph as read |
@@ -18,6 +19,7 @@
 //! | `value` | what flows along the edges |
 //! | `ops` | the operators: a family a file, and a line for each |
 
+mod files;
 mod gradient;
 mod input;
 mod ir;
@@ -32,7 +34,8 @@ mod value;
 mod work;
 
 use std::collections::BTreeMap;
-use std::io::Read;
+use std::fs::File;
+use std::io::{Read, Seek};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -150,6 +153,8 @@ pub struct Graph(Arc<Inner>);
 
 struct Inner {
     path: PathBuf,
+    /// The SHA-256 of the file, or of it and those beside it.
+    digest: String,
     plan: Plan,
     info: Info,
     /// Where the weights are; it records no gradients.
@@ -158,6 +163,8 @@ struct Inner {
     shapes: Option<Vec<Vec<usize>>>,
     flow: Flow,
     limits: Limits,
+    /// See [`Ir::not_finite`].
+    not_finite: Option<(String, f32)>,
 }
 
 impl std::fmt::Debug for Graph {
@@ -170,12 +177,43 @@ impl std::fmt::Debug for Graph {
 }
 
 /// Whether a file is to be read as ONNX: by its name or, since the format has no mark, by starting as its files do (with
-/// the number of the format's version) and not as a safetensors file.
-pub fn is_onnx(path: &Path) -> bool {
+/// the number of the format's version) and not as a safetensors file. The file is read from its beginning again after.
+///
+/// # Errors
+/// If it can't be read.
+pub(crate) fn is_onnx(path: &Path, file: &mut File) -> Result<bool, Error> {
     let named = path.extension().is_some_and(|e| e.eq_ignore_ascii_case("onnx"));
-    let mut head = [0; 9];
-    let read = dyntta_files::open(path).is_ok_and(|mut file| file.read_exact(&mut head).is_ok());
-    named || read && head[0] == 0x08 && head[8] != b'{'
+    let mut head = Vec::new();
+    file.by_ref().take(9).read_to_end(&mut head).map_err(Error::io(path))?;
+    file.rewind().map_err(Error::io(path))?;
+    Ok(named || head.len() == 9 && head[0] == 0x08 && head[8] != b'{')
+}
+
+/// What an ONNX file says of what it is fed: its own notes, the size of its input where it takes but one, and that bytes are
+/// not normalised. Lists of class names are kept if the graph has so many `scores`.
+fn about(
+    metadata: &BTreeMap<String, String>,
+    size: [Option<usize>; 2],
+    bytes: bool,
+    scores: impl Fn(usize) -> bool,
+) -> BTreeMap<String, String> {
+    let mut metadata = metadata.clone();
+    // Another program's list of names may be about something else. Keys with `dyntta.` before them are meant.
+    let count = |text: &str| {
+        serde_json::from_str::<Vec<String>>(text)
+            .map_or_else(|_| text.split(',').count(), |names| names.len())
+    };
+    metadata.retain(|key, text| !matches!(key.as_str(), "classes" | "label_names") || scores(count(text)));
+    if let [Some(height), Some(width)] = size {
+        // Another program's key may be about something else: the graph takes this size.
+        metadata.insert("input_size".into(), format!("[3, {height}, {width}]"));
+    }
+    if bytes {
+        for (key, value) in [("range", "0..255"), ("mean", "0, 0, 0"), ("std", "1, 1, 1")] {
+            metadata.insert(key.into(), value.into());
+        }
+    }
+    metadata
 }
 
 impl Graph {
@@ -205,6 +243,18 @@ impl Graph {
     /// The number of classes.
     pub fn classes(&self) -> usize {
         self.0.info.classes
+    }
+
+    /// As [`Model::about`], with the number of classes known.
+    pub fn about(&self) -> BTreeMap<String, String> {
+        let Info { metadata, height, width, bytes, classes, .. } = &self.0.info;
+        about(metadata, [*height, *width], *bytes, |n| n == *classes)
+    }
+
+    /// The SHA-256, in hexadecimal digits, of the file that was read or, where weights lie beside it, of the digests of all of
+    /// these.
+    pub fn digest(&self) -> &str {
+        &self.0.digest
     }
 
     /// Whether images of this size can be classified.

@@ -1,6 +1,7 @@
 //! A file, parsed but not yet made ready to run.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -8,6 +9,7 @@ use burn::tensor::Device;
 use dyntta_files::{Limits, describe, shown_text};
 use prost::Message;
 
+use super::files::Files;
 use super::gradient::{self, Flow};
 use super::input::{Elements, ImageInput, bytes_as_floats, image_input};
 use super::ir::Ir;
@@ -15,13 +17,14 @@ use super::output::{candidates, may_score};
 use super::plan::Plan;
 use super::work::Budget;
 use super::{
-    Graph, Info, Inner, MOST_FUSED, OPSETS, Options, Scores, proto, refuse_unsupported, rewrite, tensor,
+    Graph, Info, Inner, MOST_FUSED, OPSETS, Options, Scores, about, proto, refuse_unsupported, rewrite,
 };
 use crate::error::Error;
 
 /// An ONNX file, parsed.
 pub struct Model {
     path: PathBuf,
+    files: Files,
     graph: proto::Graph,
     opset: i64,
     producer: String,
@@ -40,12 +43,18 @@ impl Model {
     /// # Errors
     /// If it is not readable, too large, not ONNX, or of an operator set that is not read.
     pub fn open(path: &Path, limits: &Limits) -> Result<Self, Error> {
+        Self::of_file(path, dyntta_files::open(path)?, limits)
+    }
+
+    /// [`Self::open`] with the file at hand.
+    pub(crate) fn of_file(path: &Path, file: File, limits: &Limits) -> Result<Self, Error> {
         let format = |expected: &str, found: String| Error::Format {
             path: path.to_owned(),
             expected: expected.to_owned(),
             found,
         };
-        let bytes = dyntta_files::read(path, limits.model_bytes)?;
+        let bytes = dyntta_files::read_all(path, file, limits.model_bytes)?;
+        let files = Files::new(path, &bytes);
         let what = describe(&bytes);
         let model = proto::Model::decode(prost::bytes::Bytes::from(bytes)).map_err(|e| {
             let what = what.unwrap_or("something else, or a part of one");
@@ -62,6 +71,7 @@ impl Model {
         }
         Ok(Self {
             path: path.to_owned(),
+            files,
             graph,
             opset,
             producer: format!("{} {}", model.producer_name, model.producer_version).trim().to_owned(),
@@ -69,36 +79,14 @@ impl Model {
         })
     }
 
-    /// The file's own notes.
-    pub fn metadata(&self) -> &BTreeMap<String, String> {
-        &self.metadata
-    }
-
-    /// The files that hold it: its own, and those beside it with its weights, each once.
-    pub fn files(&self) -> Vec<PathBuf> {
-        let folder = self.path.parent().unwrap_or(Path::new(""));
-        let beside = self.graph.initializer.iter().flat_map(|tensor| &tensor.external_data);
-        let beside = beside.filter(|entry| entry.key == "location").map(|entry| folder.join(&entry.value));
-        let beside: std::collections::BTreeSet<PathBuf> = beside.collect();
-        std::iter::once(self.path.clone()).chain(beside).collect()
-    }
-
-    /// Height and width of its images where it fixes them; none if it has no image input.
-    pub fn input_size(&self) -> [Option<usize>; 2] {
-        match self.input() {
-            Some(ImageInput { sizes: [_, height, width], .. }) => [height, width],
-            None => [None; 2],
-        }
-    }
-
-    /// Whether it takes whole numbers from 0 to 255; see [`Info::bytes`].
-    pub fn takes_bytes(&self) -> bool {
-        self.input().is_some_and(|i| i.elements == Elements::Bytes)
-    }
-
-    /// Whether an output may hold scores of so many classes, as far as the file says.
-    pub fn may_score(&self, classes: usize) -> bool {
-        may_score(&self.graph, classes)
+    /// What the file says of what it is fed: its own notes, as far as they are about this, and what the graph itself says.
+    pub fn about(&self) -> BTreeMap<String, String> {
+        let input = self.input();
+        let size = input
+            .as_ref()
+            .map_or([None; 2], |ImageInput { sizes: [_, height, width], .. }| [*height, *width]);
+        let bytes = input.is_some_and(|input| input.elements == Elements::Bytes);
+        about(&self.metadata, size, bytes, |classes| may_score(&self.graph, classes))
     }
 
     fn input(&self) -> Option<ImageInput> {
@@ -146,13 +134,15 @@ impl Model {
             let last = i + 1 == found.names.len();
             let Some(this) = &model else { break };
             let parsed = this.parse(output, options, &device);
+            let parsed = parsed.and_then(|parsed| Ok((parsed, this.files.digest()?)));
             // The weights were converted: what they were read from is in the way of large ones.
             if last {
                 model = None;
             }
-            let graph = parsed.and_then(|(ir, info, input)| {
+            let graph = parsed.and_then(|((ir, info, input), digest)| {
                 let path = path.clone();
-                ready(path, ir, info, &input, options, device.clone(), fuse)
+                let graph = ready(path, ir, info, &input, options, device.clone(), fuse)?;
+                Ok(Inner { digest, ..graph })
             });
             let fits = graph.as_ref().is_ok_and(|g| options.classes.is_none_or(|n| n == g.info.classes));
             let better = graph.is_ok() && !matches!(first, Some(Ok(_)));
@@ -183,8 +173,9 @@ impl Model {
             found,
         };
         let input = image_input(&self.graph, output).map_err(|found| format("one image input", found))?;
-        let ir = Ir::new(&self.graph, [&input.name, output], self.opset, &self.path, &options.limits, device)
-            .map_err(|found| format("a graph that can be run", found))?;
+        let ir =
+            Ir::new(&self.graph, [&input.name, output], self.opset, &self.files, &options.limits, device)
+                .map_err(|found| format("a graph that can be run", found))?;
         let [batch, height, width] = input.sizes;
         let (layout, channels) = input.forms[0];
         let info = Info {
@@ -251,8 +242,11 @@ fn ready(
         rewrite::fuse(&mut ir);
     }
     info.fused = ir.operators();
+    let not_finite = ir.not_finite.take();
     let plan = Plan::new(ir).map_err(|f| f.into_error(&path))?;
-    let mut inner = Inner { path, plan, info, device, shapes: None, flow, limits: options.limits };
+    let limits = options.limits;
+    let mut inner =
+        Inner { path, digest: String::new(), plan, info, device, shapes: None, flow, limits, not_finite };
     inner.try_out(input, options)?;
     Ok(inner)
 }
@@ -270,25 +264,4 @@ impl Inner {
         }
         self
     }
-}
-
-/// The first weight of a file that holds what is no number or, without one, an infinity; and that value. Weights that cannot be
-/// read are passed over.
-pub(super) fn weight_not_finite(path: &Path, limits: &Limits) -> Option<(String, f32)> {
-    let model = Model::open(path, limits).ok()?;
-    let of_nodes = model.graph.node.iter().filter(|n| n.op_type == "Constant").filter_map(|node| {
-        let tensor = node.attribute.iter().find_map(|a| a.t.as_ref())?;
-        Some((node.output.first()?, tensor))
-    });
-    let mut infinite = None;
-    for (name, tensor) in model.graph.initializer.iter().map(|t| (&t.name, t)).chain(of_nodes) {
-        let Ok(numbers) = tensor::numbers(tensor, Some(path)) else { continue };
-        if numbers.floats.iter().any(|v| v.is_nan()) {
-            return Some((name.clone(), f32::NAN));
-        }
-        // Masks hold infinities for good: they are to blame if nothing else is.
-        let found = numbers.floats.into_iter().find(|v| v.is_infinite());
-        infinite = infinite.or(found.map(|value| (name.clone(), value)));
-    }
-    infinite
 }

@@ -1,11 +1,9 @@
 //! Tensors of an ONNX file, in whatever way it stores them, as values.
 
-use std::io::{Read, Seek, SeekFrom};
-use std::path::{Component, Path};
-
 use burn::tensor::Device;
 use half::{bf16, f16};
 
+use super::files::Files;
 use super::proto;
 use super::value::{self, Float, Ints, Value};
 
@@ -90,17 +88,21 @@ impl DataType {
     }
 }
 
-/// Reads a tensor; weights kept in a file of their own are looked for beside the `model`'s.
+/// Reads a tensor, also one that lies in a file beside the model's; and the first of its values that is no number or, without
+/// one, infinite.
 ///
 /// # Errors
 /// A message that says what is wrong with the tensor.
-pub fn read(tensor: &proto::Tensor, model: &Path, device: &Device) -> Result<Value, String> {
-    let Numbers { shape, floats, ints, kind } = numbers(tensor, Some(model))?;
-    Ok(if kind.is_float() {
+pub fn read(tensor: &proto::Tensor, files: &Files, device: &Device) -> Result<(Value, Option<f32>), String> {
+    let Numbers { shape, floats, ints, kind } = numbers(tensor, Some(files))?;
+    let infinite = floats.iter().copied().find(|v| !v.is_finite());
+    let bad = infinite.and_then(|first| floats.iter().copied().find(|v| v.is_nan()).or(Some(first)));
+    let value = if kind.is_float() {
         Value::Float(Float::from_values(floats, &shape, device)?)
     } else {
         Value::Int(Ints { shape, data: ints, kind })
-    })
+    };
+    Ok((value, bad))
 }
 
 /// A tensor's content: floats or integers, the other is empty.
@@ -115,19 +117,19 @@ pub struct Numbers {
     pub kind: DataType,
 }
 
-/// Reads a tensor's content; without a `model` it has to be in the tensor itself.
+/// Reads a tensor's content; without `files` it has to be in the tensor itself.
 ///
 /// # Errors
 /// A message that says what is wrong with the tensor.
-pub fn numbers(tensor: &proto::Tensor, model: Option<&Path>) -> Result<Numbers, String> {
+pub fn numbers(tensor: &proto::Tensor, files: Option<&Files>) -> Result<Numbers, String> {
     let kind = DataType::new(tensor.data_type.into())?;
     let shape = tensor.dims.iter().map(|&d| usize::try_from(d).map_err(|_| format!("has the extent {d}")));
     let shape = shape.collect::<Result<Vec<_>, _>>()?;
     let count = value::count(&shape).map_err(|_| format!("has the shape {shape:?}, which is too large"))?;
     let external;
     let raw: &[u8] = if tensor.data_location == 1 {
-        let model = model.ok_or("lies in another file, which is not expected here")?;
-        external = read_external(tensor, model, count * kind.size())?;
+        let files = files.ok_or("lies in another file, which is not expected here")?;
+        external = files.read(tensor, count * kind.size())?;
         &external
     } else {
         &tensor.raw_data
@@ -144,42 +146,6 @@ pub fn numbers(tensor: &proto::Tensor, model: Option<&Path>) -> Result<Numbers, 
         return Err(format!("has the shape {shape:?}, but {given} values"));
     }
     Ok(Numbers { shape, floats, ints, kind })
-}
-
-fn read_external(tensor: &proto::Tensor, model: &Path, len: usize) -> Result<Vec<u8>, String> {
-    let entry = |key: &str| tensor.external_data.iter().find(|e| e.key == key).map(|e| e.value.as_str());
-    let number = |key: &str| match entry(key) {
-        None => Ok(None),
-        Some(v) => v.parse::<u64>().map(Some).map_err(|_| format!("has the {key} `{v}` in its data file")),
-    };
-    let location = entry("location").ok_or("lies in another file, which is not named")?;
-    // A model must not be able to read files that are none of its own.
-    if !Path::new(location).components().all(|c| matches!(c, Component::Normal(_) | Component::CurDir)) {
-        return Err(format!("lies in `{location}`, which is not beside the model"));
-    }
-    let offset = number("offset")?.unwrap_or(0);
-    if let Some(given) = number("length")?.filter(|&n| n != len as u64) {
-        return Err(format!("takes {len} bytes, but has {given} in `{location}`"));
-    }
-    let failed = |e: std::io::Error| format!("cannot be read from `{location}`: {e}");
-    let folder = model.parent().filter(|f| !f.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let path = folder.join(location);
-    let inside = path.canonicalize().map_err(failed)?;
-    // A cache may keep model and data in one folder, and links to both of them in another.
-    let real = model.canonicalize().ok().and_then(|m| m.parent().map(Path::to_path_buf));
-    let roots = [Some(folder.canonicalize().map_err(failed)?), real];
-    if !roots.iter().flatten().any(|root| inside.starts_with(root)) {
-        return Err(format!("lies in `{location}`, a link to what is not beside the model"));
-    }
-    let mut file = dyntta_files::open(&path).map_err(|e| format!("cannot be read: {e}"))?;
-    let there = file.metadata().map_err(failed)?.len();
-    if offset.checked_add(len as u64).is_none_or(|end| end > there) {
-        return Err(format!("takes {len} bytes from {offset} on in `{location}`, which has {there}"));
-    }
-    file.seek(SeekFrom::Start(offset)).map_err(failed)?;
-    let mut bytes = vec![0; len];
-    file.read_exact(&mut bytes).map_err(failed)?;
-    Ok(bytes)
 }
 
 fn convert<const N: usize, T>(bytes: &[u8], convert: impl Fn([u8; N]) -> T) -> Vec<T> {

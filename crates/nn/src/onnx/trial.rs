@@ -5,7 +5,6 @@ use dyntta_files::shown_text;
 use dyntta_image::Stream;
 
 use super::input::ImageInput;
-use super::model::weight_not_finite;
 use super::work::Budget;
 use super::{Inner, Options, SIZES, Scores};
 use crate::error::Error;
@@ -147,7 +146,7 @@ impl Inner {
         let of_zeros = values(self.run(zeros, &mut budget)?);
         let finite = |values: &[f32]| values.iter().all(|v| v.is_finite());
         if !finite(&of_zeros) {
-            let message = match weight_not_finite(&self.path, &self.limits) {
+            let message = match &self.not_finite {
                 Some((name, value)) => {
                     format!("the classifier's weights hold {value} in `{}`", shown_text(&name))
                 }
