@@ -11,8 +11,8 @@ use dyntta_export::{
 };
 use dyntta_files::{Limits, shown, write_atomic};
 use dyntta_model::Checkpoint;
-use dyntta_nn::{Arch, onnx};
-use dyntta_train::{Stop, class_names, metadata_of, normalisation, usual, usual_name, usual_preset};
+use dyntta_nn::{About, Arch, ClassifierFile, onnx};
+use dyntta_train::{Stop, class_names, normalisation, usual, usual_name, usual_preset};
 
 use crate::bounds;
 use crate::claims::{Claims, Overwrite};
@@ -140,16 +140,16 @@ pub fn run(args: &Args, mut claims: Claims, stop: &Stop) -> Result<()> {
 
 /// The classifier with what it is fed.
 fn open(args: &Args, checkpoint: &Checkpoint, path: &Path) -> Result<Classifier> {
-    if !onnx::is_onnx(path) {
-        let arch = Arch::of_file(path).ok().flatten();
-        let found = arch.map_or("another file".to_owned(), |arch| format!("weights of a {arch}"));
+    let file = ClassifierFile::open(path, None, &onnx::Options::default())?;
+    let About { path, arch, metadata } = file.about();
+    if *arch != Some(Arch::Onnx) {
+        let found = arch.map_or("other weights".to_owned(), |arch| format!("weights of {arch}"));
         bail!(
             "{}: expected a classifier as an ONNX file, found {found}, which cannot be put into a graph yet; write it as \
              ONNX where it was trained (torch.onnx.export), or export the enhancer alone",
             shown(path)
         );
     }
-    let model = onnx::Model::open(path, &Limits::DEFAULT)?;
     let config = checkpoint.config.as_ref();
     let preset = match config.and_then(|c| c.training["preset"].as_str()) {
         Some(name) => name.parse()?,
@@ -159,7 +159,7 @@ fn open(args: &Args, checkpoint: &Checkpoint, path: &Path) -> Result<Classifier>
         flags: Default::default(),
         file: args.preprocessing.as_deref(),
         weights: path,
-        metadata: metadata_of(&model),
+        metadata: metadata.clone(),
         trained: eval::trained(config, &shown(&args.enhancer).to_string())?,
         default: usual(preset, Some(Arch::Onnx)),
         default_name: &usual_name(preset, Some(Arch::Onnx)),

@@ -151,7 +151,7 @@ pub trait Tensors {
     }
 
     /// How far the pixels along an axis are from the image's centre.
-    fn from_centre(&self, axis: Axis) -> Self::Float {
+    fn centred(&self, axis: Axis) -> Self::Float {
         let last = self.sub(&self.extent(axis), &self.number(1.0));
         self.sub(&self.places(axis), &self.mul(&last, &self.number(0.5)))
     }

@@ -65,7 +65,7 @@ impl Form for Rotate {
     fn form<T: Tensors>(t: &T, x: &T::Float, factor: &T::Float) -> T::Float {
         let angle = t.mul(factor, &t.number((std::f64::consts::PI / 180.0) as f32));
         let (sin, cos) = (t.sin(&angle), t.cos(&angle));
-        let (right, down) = (t.from_centre(Axis::Width), t.from_centre(Axis::Height));
+        let (right, down) = (t.centred(Axis::Width), t.centred(Axis::Height));
         let u = t.sub(&t.mul(&cos, &right), &t.mul(&sin, &down));
         let v = t.add(&t.mul(&sin, &right), &t.mul(&cos, &down));
         t.sample(x, &u, &v)

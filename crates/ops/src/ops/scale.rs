@@ -55,8 +55,8 @@ impl PerPixel for Scale {
 
 impl Form for Scale {
     fn form<T: Tensors>(t: &T, x: &T::Float, factor: &T::Float) -> T::Float {
-        let u = t.div(&t.from_centre(Axis::Width), factor);
-        t.sample(x, &u, &t.div(&t.from_centre(Axis::Height), factor))
+        let u = t.div(&t.centred(Axis::Width), factor);
+        t.sample(x, &u, &t.div(&t.centred(Axis::Height), factor))
     }
 }
 
