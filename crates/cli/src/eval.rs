@@ -227,15 +227,9 @@ fn preset(args: &Args, config: Option<&EnhancerConfig>, arch: Arch) -> Result<Pr
     })
 }
 
-/// What the classifier is fed, and where that is from.
-fn resolve(
-    args: &Args,
-    config: Option<&EnhancerConfig>,
-    preset: Preset,
-    arch: Arch,
-    metadata: BTreeMap<String, String>,
-) -> Result<(Preprocessing, String)> {
-    let trained = match config {
+/// What a classifier was fed when an enhancer was trained for it; `enhancer` stands for that in messages.
+pub fn trained(config: Option<&EnhancerConfig>, enhancer: &str) -> Result<Given> {
+    Ok(match config {
         None => Given::default(),
         Some(config) => match &config.training["preprocessing"] {
             serde_json::Value::Null => {
@@ -246,9 +240,20 @@ fn resolve(
                 let exif = Some(Exif::Apply);
                 Given { input_size, mean: Some(mean), std: Some(std), exif, ..Given::default() }
             }
-            value => Given::from_run(&format!("{}: training.preprocessing", args.enhancer), value)?,
+            value => Given::from_run(&format!("{enhancer}: training.preprocessing"), value)?,
         },
-    };
+    })
+}
+
+/// What the classifier is fed, and where that is from.
+fn resolve(
+    args: &Args,
+    config: Option<&EnhancerConfig>,
+    preset: Preset,
+    arch: Arch,
+    metadata: BTreeMap<String, String>,
+) -> Result<(Preprocessing, String)> {
+    let trained = trained(config, &args.enhancer)?;
     let arch = Some(arch);
     let sources = Sources {
         flags: args.input.given(),

@@ -12,6 +12,7 @@ mod enhance;
 mod estimate;
 mod eval;
 mod experiment;
+mod export;
 mod message;
 mod out;
 mod progress;
@@ -52,6 +53,8 @@ enum Command {
     Corrupt(Box<corrupt::Args>),
     /// Enhance image files.
     Enhance(enhance::Args),
+    /// Write an enhancer, and a classifier behind it, as one ONNX graph.
+    Export(Box<export::Args>),
     /// Look into data sets.
     Data(data::Args),
     /// Look into classifiers, train them, measure them.
@@ -126,6 +129,7 @@ fn run(command: Command, claims: Claims, stop: &Stop) -> Result<()> {
         Command::Eval(args) => eval::run(*args, claims, stop),
         Command::Corrupt(args) => corrupt::run(*args, claims, stop),
         Command::Enhance(args) => enhance::run(args, claims, stop),
+        Command::Export(args) => export::run(&args, claims, stop),
         Command::Data(args) => data::run(args, stop),
         Command::Classifier(args) => classifier::run(args, claims, stop),
         Command::Estimate(args) => estimate::run(&args, claims, stop),

@@ -205,7 +205,8 @@ fn a_command_opens_a_classifier_once() {
     for net in [&net, &bare] {
         let opens = Opens::of(net);
         let count = || drop(std::fs::read(net).unwrap());
-        (count(), count());
+        count();
+        count();
         assert_eq!(opens.count(), 2, "of two readings");
         for command in ["info", "eval"] {
             let (status, _, said) = place.run(net, command, &[]);
@@ -215,11 +216,10 @@ fn a_command_opens_a_classifier_once() {
         let (status, _, said) = place.train(net, &run);
         assert_eq!((status, opens.count()), (Some(0), 1), "train: {said}");
         let policy = place.path(&format!("{run}.toml")).display().to_string();
-        let [data, runs] =
-            ["data", &format!("{run}-runs")].map(|name| place.path(name).display().to_string());
+        let data = place.path("data").display().to_string();
         let file = net.display().to_string();
         let fed = ["--input-size", "9", "--resize", "none", "--crop-pct", "1", "--preset", "cifar"];
-        let more = ["--classifier", &file, "--epochs", "1", "--runs", &runs, "--out", &policy];
+        let more = ["--classifier", &file, "--epochs", "1", "--out", &policy];
         let output = dyntta(&[&["estimate", "--data", &data][..], &more, &fed].concat());
         assert_eq!((output.status.code(), opens.count()), (Some(0), 1), "{}", text(&output.stderr));
     }

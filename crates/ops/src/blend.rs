@@ -1,9 +1,12 @@
 //! The blend: `y = clamp(sum of w_k a_k(x, factor_k), 0, 1)`, forward and backward.
 
+mod form;
 mod fused;
 pub mod reference;
 
 use crate::{Bank, Error, Shape, View, view};
+
+pub use form::{factors, form};
 
 /// Where [`backward`] writes gradients. All are overwritten.
 #[derive(Debug)]

@@ -6,6 +6,7 @@
 use std::f32::consts::TAU;
 
 use crate::sweep::{STRIP, Strip};
+use crate::tensors::Tensors;
 
 /// Keeps the saturation of black finite.
 pub(crate) const EPSILON: f32 = 1e-6;
@@ -140,6 +141,39 @@ impl Strips {
             all.z[i] = sector + difference * all.over_d[i];
         }
         all
+    }
+}
+
+/// The same as [`Strips`] on tensors, `[n, 1, h, w]` each.
+pub(crate) struct Form<F> {
+    rgb: [F; 3],
+    pub v: F,
+    pub s: F,
+    pub over_v: F,
+    pub over_d: F,
+}
+
+impl<F: Clone> Form<F> {
+    pub fn new<T: Tensors<Float = F>>(t: &T, x: &F) -> Self {
+        let rgb = t.channels(x);
+        let [r, g, b] = &rgb;
+        let v = t.max(r, &t.max(g, b));
+        let d = t.sub(&v, &t.min(r, &t.min(g, b)));
+        let one = t.number(1.0);
+        let over_v = t.reciprocal(&t.add(&v, &t.number(EPSILON)));
+        let s = t.mul(&d, &over_v);
+        let over_d = t.reciprocal(&t.choose(&t.equal(&d, &t.number(0.0)), &one, &d));
+        Self { rgb, v, s, over_v, over_d }
+    }
+
+    /// Hue in sectors, before the reduction.
+    pub fn sectors<T: Tensors<Float = F>>(&self, t: &T) -> F {
+        let [r, g, b] = &self.rgb;
+        let (first, second) = (t.equal(r, &self.v), t.equal(g, &self.v));
+        let pick = |r: &F, g: &F, b: &F| t.choose(&first, r, &t.choose(&second, g, b));
+        let difference = pick(&t.sub(g, b), &t.sub(b, r), &t.sub(r, g));
+        let sector = pick(&t.number(0.0), &t.number(2.0), &t.number(4.0));
+        t.add(&sector, &t.mul(&difference, &self.over_d))
     }
 }
 

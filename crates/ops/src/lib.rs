@@ -7,7 +7,8 @@
 //! - [`ops`]: one file for each augmentation, with its factor, unit, source, plain forward and backward;
 //! - [`bank`]: the registry, and banks made from lists of names;
 //! - [`blend`]: the fused forward and backward, and [`blend::reference`], the same op by op;
-//! - [`spectral`]: any number of radial filters as one real Fourier transform.
+//! - [`spectral`]: any number of radial filters as one real Fourier transform;
+//! - [`tensors`]: the bank on whole tensors of any kind, for graphs and for devices without kernels.
 //!
 //! Images are planar `f32` slices: one image is `3 * H * W` values, channel after channel (R, G, B), rows from the top; a
 //! batch is `N` of them (NCHW). Values are in `0..=1`; other finite values never panic, but what comes out of them is not
@@ -25,6 +26,7 @@ mod magnitude;
 pub mod ops;
 pub mod spectral;
 mod sweep;
+pub mod tensors;
 mod view;
 mod warp;
 
@@ -33,4 +35,5 @@ pub use blend::Gradients;
 pub use error::Error;
 pub use magnitude::{Magnitude, Mapping};
 pub use ops::Op;
+pub use tensors::Tensors;
 pub use view::{Shape, View};

@@ -1,3 +1,5 @@
+use crate::tensors::Tensors;
+
 /// How a raw network output becomes an op's factor, and what the factor means.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Magnitude {
@@ -36,6 +38,16 @@ impl Magnitude {
         match self.mapping {
             Mapping::Tanh { centre, reach } => centre + reach * raw.tanh(),
             Mapping::Sigmoid { reach } => reach * sigmoid(raw),
+        }
+    }
+
+    /// [`Self::factor`] on tensors.
+    pub(crate) fn form<T: Tensors>(&self, t: &T, raw: &T::Float) -> T::Float {
+        match self.mapping {
+            Mapping::Tanh { centre, reach } => {
+                t.add(&t.number(centre), &t.mul(&t.number(reach), &t.tanh(raw)))
+            }
+            Mapping::Sigmoid { reach } => t.mul(&t.number(reach), &t.sigmoid(raw)),
         }
     }
 

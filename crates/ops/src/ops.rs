@@ -1,7 +1,7 @@
 //! The augmentations, one file each.
 //!
 //! Each file holds one op whole: name, factor, unit, neutral value, source, plain forward and backward, what it does in the
-//! sweep over pixels, tests. To add one, write a file like [`brightness`] and add a line to the list in this one: names, docs
+//! sweep over pixels, its form on tensors, tests. To add one, write a file like [`brightness`] and add a line to the list in this one: names, docs
 //! table, conformance tests and the blend follow. An op without a part in the sweep is blended through its plain path.
 
 use std::fmt;
@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use crate::spectral::Radius;
 use crate::sweep::{Folded, Needs, PerPixel, PerPlane, Seen, Shares, Strip, Strips, Swept};
+use crate::tensors::{Form, Tensors};
 use crate::{Magnitude, View};
 
 /// A differentiable augmentation, the plain way: one image, one factor.
@@ -141,6 +142,23 @@ macro_rules! augmentations {
             $(augmentations!(@op $pixel_file $pixel ($($pixel_place)?) Some(Sweep::$pixel)),)*
             $(augmentations!(@op $plain_file $plain ($($plain_place)?) None),)*
         ];
+
+        /// The tensor form of the op called `name`; `None` for radial filters, which are one form together, and for the network.
+        pub(crate) fn form<T: Tensors>(name: &str, t: &T, x: &T::Float, factor: &T::Float) -> Option<T::Float> {
+            $(if $folded_file::$folded.name() == name {
+                return Some($folded_file::$folded::form(t, x, factor));
+            })*
+            $(if $plane_file::$plane.name() == name {
+                return Some($plane_file::$plane::form(t, x, factor));
+            })*
+            $(if $pixel_file::$pixel.name() == name {
+                return Some($pixel_file::$pixel::form(t, x, factor));
+            })*
+            $(if $plain_file::$plain.name() == name {
+                return Some($plain_file::$plain::form(t, x, factor));
+            })*
+            None
+        }
 
         /// The ops of the sweep over pixels.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]

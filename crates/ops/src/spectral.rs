@@ -23,6 +23,7 @@ use realfft::{ComplexToReal, RealFftPlanner, RealToComplex};
 use rustfft::{Fft, FftPlanner};
 
 use crate::View;
+use crate::tensors::{Axis, Tensors};
 
 /// A filter's radius, strictly between 0 and 1.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -127,6 +128,26 @@ impl Filters {
 
     fn rings(&self) -> usize {
         self.radii.len() + 1
+    }
+
+    /// All as one on tensors: `[n, 3, h, w]` from images and the weights of all slots, `[n, 1, 1, slots]`.
+    ///
+    /// With the Hartley matrices C, which are their own inverses, the filtered image is `C (gain * (C x C)) C`: the gain
+    /// depends on `min(k, m - k)` alone, and what the Hartley transform has at k and m - k is what the Fourier transform has
+    /// there, mixed.
+    pub fn form<T: Tensors>(&self, t: &T, x: &T::Float, weights: &T::Float, slots: usize) -> T::Float {
+        let rings = self.rings();
+        let mut kept = vec![0.0; slots * rings];
+        for &(slot, i) in &self.low {
+            kept[slot * rings..][..=i].fill(1.0);
+        }
+        for &(slot, i) in &self.high {
+            kept[slot * rings..][i + 1..rings].fill(1.0);
+        }
+        let gains = t.matmul(weights, &t.numbers([1, 1, slots, rings], &kept));
+        let (rows, columns) = (t.hartley(Axis::Height), t.hartley(Axis::Width));
+        let both = |x: &T::Float| t.matmul(&t.matmul(&rows, x), &columns);
+        both(&t.mul(&both(x), &t.by_ring(&gains, &self.radii)))
     }
 
     /// The factor of each ring, from the blend weights of the bank's slots; divided by `pixels`, as the inverse

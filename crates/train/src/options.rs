@@ -1,7 +1,7 @@
 //! What can be said of a training, as flags, as a TOML file and as a run's `settings.json`: each option is one field of one
 //! struct, with its name, its type, its help and its bounds.
 //!
-//! The structs are written by [`options!`] and share groups of options by flattening: [`RecipeOptions`], [`InputOptions`],
+//! The structs are written by `options!` and share groups of options by flattening: [`RecipeOptions`], [`InputOptions`],
 //! [`DataOptions`].
 
 mod choice;

@@ -30,7 +30,7 @@ options! {
     /// The settings of a run as given: flags, a TOML file, or the `settings.json` of a run. What is absent has a default,
     /// see [`TrainSettings::resolve`].
     pub struct TrainSettings {
-        /// Labelled images: a folder D/<class>/*, a .tar of one or shards of it (s-{00..12}.tar), a CIFAR binary, idx or CUB-200
+        /// Labelled images: a folder `D/<class>/*`, a .tar of one or shards of it (s-{00..12}.tar), a CIFAR binary, idx or CUB-200
         /// folder, or a CSV path,label
         #[arg(long, value_name = "D")]
         pub data: Option<PathBuf>,

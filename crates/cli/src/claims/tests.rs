@@ -63,6 +63,7 @@ fn every_flag_has_a_role_and_every_output_may_be_replaced_on_demand() {
         "eval --json",
         "corrupt --out",
         "enhance --out",
+        "export --out",
         "classifier train --out",
         "classifier eval --json",
         "estimate --out",
@@ -236,6 +237,7 @@ fn no_command_replaces_a_file_that_it_did_not_write() {
                 files.extend(["out.toml".into(), "out.svg".into()]);
                 (files, "out.toml")
             }
+            "export" => (vec!["out.onnx".into()], "out.onnx"),
             "enhance" => (runs(&[""], &["x.png"]), "out"),
             "eval" | "classifier eval" => (vec!["out.json".into()], "out.json"),
             _ => continue,

@@ -6,7 +6,6 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | `proto` | the messages of the format |
 //! | `tensor` | weights, in whatever way they are stored |
 //! | `files` | the model's file and those beside it, each opened once |
 //! | `model` | a file, parsed |
@@ -28,7 +27,6 @@ mod model;
 mod ops;
 mod output;
 mod plan;
-mod proto;
 mod rewrite;
 mod tensor;
 mod trial;
@@ -43,6 +41,7 @@ use std::sync::Arc;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use dyntta_files::{Limits, shown_text};
+use dyntta_onnx as proto;
 use serde::{Deserialize, Serialize};
 
 use self::gradient::Flow;

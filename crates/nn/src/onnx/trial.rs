@@ -148,7 +148,7 @@ impl Inner {
         if !finite(&of_zeros) {
             let message = match &self.not_finite {
                 Some((name, value)) => {
-                    format!("the classifier's weights hold {value} in `{}`", shown_text(&name))
+                    format!("the classifier's weights hold {value} in `{}`", shown_text(name))
                 }
                 None => "the scores are not finite on an image of zeros".to_owned(),
             };

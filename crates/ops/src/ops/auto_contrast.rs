@@ -11,6 +11,7 @@
 use super::{Op, Opposite, pointwise_backward};
 use crate::View;
 use crate::sweep::{Folded, Needs, STRIP, Seen, Shares, Strip, Strips, Swept, level};
+use crate::tensors::{Form, Over, Tensors};
 
 /// Stretches each channel to the full range.
 #[derive(Clone, Copy, Debug)]
@@ -63,6 +64,20 @@ impl Folded for AutoContrast {
     fn add_gradients(tables: &Self::Prepared, strips: &Strips<'_>, c: usize, g: &Strip, value: &mut Strip) {
         let Some(levels) = &strips.levels else { return };
         add_products(levels, &tables[c], g, value);
+    }
+}
+
+impl Form for AutoContrast {
+    fn form<T: Tensors>(t: &T, x: &T::Float, _: &T::Float) -> T::Float {
+        // Extremes of the products: 255 times an extreme would be the same number, but an optimiser that makes one operation of
+        // that and the difference below leaves out a rounding, and what is 0 comes to lie below it.
+        let bytes = t.clamp(&t.mul(&t.number(255.0), x), 0.0, 255.0);
+        let lo = t.least(&bytes, Over::Plane);
+        let range = t.sub(&t.most(&bytes, Over::Plane), &lo);
+        let scaled = t.mul(&t.sub(&t.floor(&bytes), &lo), &t.number(255.0));
+        let out = t.floor(&t.div(&scaled, &t.add(&range, &t.number(0.1))));
+        let out = t.div(&out, &t.number(255.0));
+        t.choose(&t.less(&range, &t.number(1.0)), &t.clamp01(&out), &out)
     }
 }
 

@@ -4,6 +4,7 @@ use dyntta_simd::math;
 
 use super::{Op, clamp01, pointwise_backward, pointwise_forward};
 use crate::sweep::{Needs, PerPlane, STRIP, Seen, Strip, Strips, Swept};
+use crate::tensors::{Form, Tensors};
 use crate::{Magnitude, Mapping, View};
 
 /// Adds to every value.
@@ -44,6 +45,12 @@ impl PerPlane for Brightness {
             value[i] += g[i] * math::clamp01(y);
             slope[i] += math::passed(y, g[i]);
         }
+    }
+}
+
+impl Form for Brightness {
+    fn form<T: Tensors>(t: &T, x: &T::Float, factor: &T::Float) -> T::Float {
+        t.clamp01(&t.add(x, factor))
     }
 }
 

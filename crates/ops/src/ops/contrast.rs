@@ -4,6 +4,7 @@ use dyntta_simd::math;
 
 use super::{Op, clamp01, pointwise_backward, pointwise_forward};
 use crate::sweep::{Needs, PerPlane, STRIP, Seen, Strip, Strips, Swept};
+use crate::tensors::{Form, Tensors};
 use crate::{Magnitude, Mapping, View};
 
 /// Multiplies every value.
@@ -44,6 +45,12 @@ impl PerPlane for Contrast {
             value[i] += g[i] * math::clamp01(y);
             slope[i] += math::passed(y, g[i] * x[i]);
         }
+    }
+}
+
+impl Form for Contrast {
+    fn form<T: Tensors>(t: &T, x: &T::Float, factor: &T::Float) -> T::Float {
+        t.clamp01(&t.mul(factor, x))
     }
 }
 

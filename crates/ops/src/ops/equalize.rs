@@ -11,6 +11,7 @@ use super::auto_contrast::{add_products, add_table};
 use super::{Op, Opposite};
 use crate::View;
 use crate::sweep::{Folded, Needs, STRIP, Seen, Shares, Strip, Strips, Swept, level};
+use crate::tensors::{Form, Over, Tensors};
 
 /// Spreads the levels of each channel evenly.
 #[derive(Clone, Copy, Debug)]
@@ -79,6 +80,25 @@ impl Folded for Equalize {
                 }
             }
         }
+    }
+}
+
+impl Form for Equalize {
+    fn form<T: Tensors>(t: &T, x: &T::Float, _: &T::Float) -> T::Float {
+        // In the order of `bin`, which decides what rounds where.
+        let scaled = t.div(&t.mul(&t.number(255.0), x), &t.number(255.0));
+        let bins = t.floor(&t.clamp(&t.mul(&scaled, &t.number(256.0)), 0.0, 255.0));
+        let below = t.before(&t.histogram(&t.int(&bins)));
+        // What lies below the last bin that is not empty is the most that lies below any, all pixels left out.
+        let some = t.int_less(&below, &t.pixels());
+        let rest = t.int_most(&t.int_choose(&some, &below, &t.integer(0)), Over::Last);
+        let step = t.int_div(&rest, &t.integer(255));
+        let changes = t.int_less(&t.integer(0), &step);
+        let step = t.int_max(&step, &t.integer(1));
+        let half = t.int_div(&step, &t.integer(2));
+        let table = t.int_min(&t.int_div(&t.int_add(&below, &half), &step), &t.integer(255));
+        let table = t.div(&t.float(&table), &t.number(255.0));
+        t.choose(&changes, &t.look_up(&table, &t.int(&t.levels(x))), x)
     }
 }
 

@@ -4,6 +4,7 @@ use dyntta_simd::math;
 
 use super::{Op, clamp01, pointwise_backward, pointwise_forward};
 use crate::sweep::{Needs, PerPlane, STRIP, Seen, Strip, Strips, Swept};
+use crate::tensors::{Form, Tensors};
 use crate::{Magnitude, Mapping, View};
 
 /// Raises every value to a power.
@@ -51,6 +52,15 @@ impl PerPlane for Gamma {
             value[i] += g[i] * math::clamp01(y);
             slope[i] += math::passed(y, g[i] * y * (log * std::f32::consts::LN_2));
         }
+    }
+}
+
+impl Form for Gamma {
+    fn form<T: Tensors>(t: &T, x: &T::Float, factor: &T::Float) -> T::Float {
+        let log = t.ln(&t.max(x, &t.number(f32::MIN_POSITIVE)));
+        let power = t.clamp01(&t.exp(&t.mul(factor, &log)));
+        let zero = t.number(0.0);
+        t.choose(&t.less(&zero, x), &power, &zero)
     }
 }
 

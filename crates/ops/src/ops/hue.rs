@@ -7,6 +7,7 @@ use dyntta_simd::math;
 use super::Op;
 use crate::hsv::{self, Hsv};
 use crate::sweep::{Needs, PerPixel, STRIP, Seen, Strip, Strips, Swept};
+use crate::tensors::{Form, Tensors};
 use crate::{Magnitude, Mapping, View};
 
 /// Turns the hue.
@@ -74,6 +75,19 @@ impl PerPixel for Hue {
                 - chroma * (g[0][i] * d0.0 + g[1][i] * d1.0 + g[2][i] * d2.0);
             slope[i] -= chroma * SECTORS * (g[0][i] * d0.1 + g[1][i] * d1.1 + g[2][i] * d2.1);
         }
+    }
+}
+
+impl Form for Hue {
+    fn form<T: Tensors>(t: &T, x: &T::Float, factor: &T::Float) -> T::Float {
+        let hsv = hsv::Form::new(t, x);
+        let (zero, six) = (t.number(0.0), t.number(6.0));
+        let z = t.add(&hsv.sectors(t), &t.mul(factor, &t.number(SECTORS)));
+        let z = t.choose(&t.less(&z, &zero), &t.add(&z, &six), &z);
+        let below = |z: &T::Float| t.choose(&t.less(z, &six), z, &t.sub(z, &six));
+        let k = below(&t.add(&below(&z), &t.numbers([1, 3, 1, 1], &[5.0, 3.0, 1.0])));
+        let depth = t.clamp01(&t.min(&k, &t.sub(&t.number(4.0), &k)));
+        t.sub(&hsv.v, &t.mul(&t.mul(&hsv.v, &hsv.s), &depth))
     }
 }
 

@@ -3,6 +3,7 @@
 use super::{Op, pointwise_backward, pointwise_forward};
 use crate::View;
 use crate::sweep::{Folded, Needs, STRIP, Seen, Shares, Strip, Strips, Swept};
+use crate::tensors::{Form, Tensors};
 
 /// Leaves the image as it is.
 #[derive(Clone, Copy, Debug)]
@@ -25,6 +26,12 @@ impl Folded for Identity {
         for i in 0..STRIP {
             value[i] += g[i] * strips.x[c][i];
         }
+    }
+}
+
+impl Form for Identity {
+    fn form<T: Tensors>(_: &T, x: &T::Float, _: &T::Float) -> T::Float {
+        x.clone()
     }
 }
 

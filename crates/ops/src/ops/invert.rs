@@ -6,6 +6,7 @@
 use super::{Op, pointwise_forward};
 use crate::View;
 use crate::sweep::{Folded, Needs, STRIP, Seen, Shares, Strip, Strips, Swept};
+use crate::tensors::{Form, Over, Tensors};
 
 /// Takes every value from the largest.
 #[derive(Clone, Copy, Debug)]
@@ -37,6 +38,12 @@ impl Folded for Invert {
         for i in 0..STRIP {
             value[i] += g[i] * (max - strips.x[c][i]);
         }
+    }
+}
+
+impl Form for Invert {
+    fn form<T: Tensors>(t: &T, x: &T::Float, _: &T::Float) -> T::Float {
+        t.sub(&t.most(x, Over::Image), x)
     }
 }
 

@@ -5,6 +5,7 @@
 
 use super::Op;
 use crate::sweep::{Needs, PerPixel, Seen, Strip, Strips, Swept};
+use crate::tensors::{Axis, Form, Tensors};
 use crate::warp::{self, Affine, Motion};
 use crate::{Magnitude, Mapping, View};
 
@@ -57,6 +58,17 @@ impl PerPixel for Rotate {
         slope: &mut Strip,
     ) {
         own.strip_backward(&strips.seen.planes, &strips.xs, &strips.ys, g, value, slope);
+    }
+}
+
+impl Form for Rotate {
+    fn form<T: Tensors>(t: &T, x: &T::Float, factor: &T::Float) -> T::Float {
+        let angle = t.mul(factor, &t.number((std::f64::consts::PI / 180.0) as f32));
+        let (sin, cos) = (t.sin(&angle), t.cos(&angle));
+        let (right, down) = (t.centred(Axis::Width), t.centred(Axis::Height));
+        let u = t.sub(&t.mul(&cos, &right), &t.mul(&sin, &down));
+        let v = t.add(&t.mul(&sin, &right), &t.mul(&cos, &down));
+        t.sample(x, &u, &v)
     }
 }
 

@@ -5,6 +5,7 @@ use dyntta_simd::math;
 use super::{Op, clamp01};
 use crate::hsv::{self, Hsv};
 use crate::sweep::{Needs, PerPixel, STRIP, Seen, Strip, Strips, Swept};
+use crate::tensors::{Form, Tensors};
 use crate::{Magnitude, Mapping, View};
 
 /// Multiplies the saturation.
@@ -56,6 +57,16 @@ impl PerPixel for Saturation {
             value[i] += (g[0][i] + g[1][i] + g[2][i]) * hsv.v[i] - a * sum;
             slope[i] -= by_f * sum;
         }
+    }
+}
+
+impl Form for Saturation {
+    fn form<T: Tensors>(t: &T, x: &T::Float, factor: &T::Float) -> T::Float {
+        let hsv = hsv::Form::new(t, x);
+        let below = t.mul(factor, &t.mul(&hsv.v, &hsv.over_v));
+        let unclamped = t.less(&t.mul(factor, &hsv.s), &t.number(1.0));
+        let a = t.choose(&unclamped, &below, &t.mul(&hsv.v, &hsv.over_d));
+        t.sub(&hsv.v, &t.mul(&a, &t.sub(&hsv.v, x)))
     }
 }
 

@@ -5,6 +5,7 @@
 
 use super::Op;
 use crate::sweep::{Needs, PerPixel, Seen, Strip, Strips, Swept};
+use crate::tensors::{Axis, Form, Tensors};
 use crate::warp::{self, Affine, Motion};
 use crate::{Magnitude, Mapping, View};
 
@@ -49,6 +50,13 @@ impl PerPixel for Scale {
         slope: &mut Strip,
     ) {
         own.strip_backward(&strips.seen.planes, &strips.xs, &strips.ys, g, value, slope);
+    }
+}
+
+impl Form for Scale {
+    fn form<T: Tensors>(t: &T, x: &T::Float, factor: &T::Float) -> T::Float {
+        let u = t.div(&t.centred(Axis::Width), factor);
+        t.sample(x, &u, &t.div(&t.centred(Axis::Height), factor))
     }
 }
 

@@ -7,6 +7,7 @@ use dyntta_simd::math;
 
 use super::{Op, clamp01};
 use crate::sweep::{Needs, PerPlane, STRIP, Seen, Strip, Strips, Swept};
+use crate::tensors::{Axis, Form, Tensors};
 use crate::{Magnitude, Mapping, View};
 
 /// Blends with a smoothed copy, or away from it.
@@ -114,6 +115,21 @@ impl PerPlane for Sharpness {
             value[i] += g[i] * if free { y } else { math::clamp01(y) };
             slope[i] += if free { g[i] * by_f } else { math::passed(y, g[i] * by_f) };
         }
+    }
+}
+
+impl Form for Sharpness {
+    fn form<T: Tensors>(t: &T, x: &T::Float, factor: &T::Float) -> T::Float {
+        let smooth = [SIDE, SIDE, SIDE, SIDE, CENTRE, SIDE, SIDE, SIDE, SIDE];
+        let (zero, one) = (t.number(0.0), t.number(1.0));
+        let between = |axis: Axis| {
+            let (at, last) = (t.places(axis), t.sub(&t.extent(axis), &one));
+            t.and(&t.less(&zero, &at), &t.less(&at, &last))
+        };
+        let inner = t.and(&between(Axis::Height), &between(Axis::Width));
+        let b = t.choose(&inner, &t.clamp01(&t.convolve(x, &smooth)), x);
+        let out = t.add(&b, &t.mul(factor, &t.sub(x, &b)));
+        t.choose(&t.less(factor, &one), &out, &t.clamp01(&out))
     }
 }
 
