@@ -62,8 +62,13 @@ mod tests {
             Resources { frost: FrostTextures::from_images(vec![texture]).unwrap(), ..Resources::default() };
         let frost: Corruption = "frost".parse().unwrap();
         let mut stream = Stream::new(0, &[]);
-        let out =
-            frost.apply_with(&Rgb8::black(6, 3).unwrap(), Preset::Imagenet, Severity::ALL[0], &mut stream, &resources);
+        let out = frost.apply_with(
+            &Rgb8::black(6, 3).unwrap(),
+            Preset::Imagenet,
+            Severity::ALL[0],
+            &mut stream,
+            &resources,
+        );
         let row: Vec<u8> = out.data()[..18].iter().copied().step_by(3).collect();
         assert_eq!(row, [0, 80, 80, 0, 0, 80]);
     }

@@ -66,7 +66,8 @@ mod tests {
         for seed in 0..20 {
             // A ramp along x, so that a row that was not yet touched tells dx; only the first row visited qualifies
             // for every offset that points to the left or nowhere.
-            let mut image = Rgb8::new(w, h, (0..h).flat_map(|_| (0..w).flat_map(|x| [x as u8; 3])).collect()).unwrap();
+            let mut image =
+                Rgb8::new(w, h, (0..h).flat_map(|_| (0..w).flat_map(|x| [x as u8; 3])).collect()).unwrap();
             displace(&mut image, reach, &mut Stream::new(seed, &["glass"]));
             for x in reach + 1..=w - reach {
                 let moved = usize::from(image.data()[((h - reach) * w + x) * 3]) as isize - x as isize;

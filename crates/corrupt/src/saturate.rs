@@ -55,7 +55,9 @@ mod tests {
         let image = Rgb8::new(3, 1, vec![200, 100, 150, 80, 80, 80, 0, 0, 0]).unwrap();
         let saturate: Corruption = "saturate".parse().unwrap();
         let out = |s: usize| {
-            saturate.apply(&image, Preset::Imagenet, Severity::ALL[s - 1], &mut Stream::new(0, &[])).into_data()
+            saturate
+                .apply(&image, Preset::Imagenet, Severity::ALL[s - 1], &mut Stream::new(0, &[]))
+                .into_data()
         };
         assert_eq!(out(1), [200, 170, 185, 80, 80, 80, 0, 0, 0]);
         assert_eq!(out(3), [200, 0, 100, 80, 80, 80, 0, 0, 0]);
