@@ -1,6 +1,6 @@
 //! The bank as operations on whole tensors: what a graph is written from, and what a device without kernels of its own can run.
 //!
-//! Each augmentation has a [`Form`] in its file, written once over the trait [`Tensors`]. Whoever implements that trait can
+//! Each augmentation has a `Form` in its file, written once over the trait [`Tensors`]. Whoever implements that trait can
 //! compute the bank ([`crate::blend::form`]): the export to ONNX does, and so can tensors of any framework. The forms mean
 //! the same as the other paths; `tests/forms.rs` holds them together.
 //!
