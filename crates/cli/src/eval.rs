@@ -122,7 +122,7 @@ pub fn run(args: Args, mut claims: Claims, stop: &Stop) -> Result<()> {
     let arch = args.arch.as_deref().map(str::parse::<Arch>).transpose()?;
     // Which preset is the default depends on the architecture, and that on the weights.
     let resolve = |arch: Arch, metadata: BTreeMap<String, String>| -> Result<_> {
-        let preset = preset(&args, config.as_ref(), arch)?;
+        let preset = preset(args.preset.as_deref(), config.as_ref(), arch)?;
         Ok((preset, resolve(&args, config.as_ref(), preset, arch, metadata)?))
     };
     let options = args.input.reading.options();
@@ -219,9 +219,10 @@ pub fn run(args: Args, mut claims: Claims, stop: &Stop) -> Result<()> {
     Ok(())
 }
 
-fn preset(args: &Args, config: Option<&EnhancerConfig>, arch: Arch) -> Result<Preset> {
+/// The preset that is named, else that of an enhancer's training, else the usual one.
+pub fn preset(named: Option<&str>, config: Option<&EnhancerConfig>, arch: Arch) -> Result<Preset> {
     let trained = config.and_then(|c| c.training["preset"].as_str());
-    Ok(match args.preset.as_deref().or(trained) {
+    Ok(match named.or(trained) {
         Some(name) => name.parse()?,
         None => usual_preset(arch),
     })

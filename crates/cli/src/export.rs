@@ -12,7 +12,7 @@ use dyntta_export::{
 use dyntta_files::{Limits, shown, write_atomic};
 use dyntta_model::Checkpoint;
 use dyntta_nn::{About, Arch, ClassifierFile, onnx};
-use dyntta_train::{Stop, class_names, normalisation, usual, usual_name, usual_preset};
+use dyntta_train::{Stop, class_names, normalisation, usual, usual_name};
 
 use crate::bounds;
 use crate::claims::{Claims, Overwrite};
@@ -91,7 +91,7 @@ pub fn run(args: &Args, mut claims: Claims, stop: &Stop) -> Result<()> {
     }
     claims.check()?;
     let checkpoint = Checkpoint::open(&args.enhancer, &Limits::DEFAULT)?;
-    let mut enhancer = dyntta_runtime::Enhancer::load(&args.enhancer)?;
+    let mut enhancer = dyntta_runtime::Enhancer::of(&checkpoint)?;
     let look = match args.control_size {
         None => Look::Trained,
         Some(side) => {
@@ -141,25 +141,22 @@ pub fn run(args: &Args, mut claims: Claims, stop: &Stop) -> Result<()> {
 /// The classifier with what it is fed.
 fn open(args: &Args, checkpoint: &Checkpoint, path: &Path) -> Result<Classifier> {
     let file = ClassifierFile::open(path, None, &onnx::Options::default())?;
-    let About { path, arch, metadata } = file.about();
-    if *arch != Some(Arch::Onnx) {
+    let About { path, arch, metadata } = file.about().clone();
+    let Some(model) = file.into_graph() else {
         let found = arch.map_or("other weights".to_owned(), |arch| format!("weights of {arch}"));
         bail!(
             "{}: expected a classifier as an ONNX file, found {found}, which cannot be put into a graph yet; write it as \
              ONNX where it was trained (torch.onnx.export), or export the enhancer alone",
-            shown(path)
+            shown(&path)
         );
-    }
-    let config = checkpoint.config.as_ref();
-    let preset = match config.and_then(|c| c.training["preset"].as_str()) {
-        Some(name) => name.parse()?,
-        None => usual_preset(Arch::Onnx),
     };
+    let config = checkpoint.config.as_ref();
+    let preset = eval::preset(None, config, Arch::Onnx)?;
     let sources = Sources {
         flags: Default::default(),
         file: args.preprocessing.as_deref(),
-        weights: path,
-        metadata: metadata.clone(),
+        weights: &path,
+        metadata,
         trained: eval::trained(config, &shown(&args.enhancer).to_string())?,
         default: usual(preset, Some(Arch::Onnx)),
         default_name: &usual_name(preset, Some(Arch::Onnx)),
@@ -167,10 +164,11 @@ fn open(args: &Args, checkpoint: &Checkpoint, path: &Path) -> Result<Classifier>
     let (fed, from) = sources.resolve()?;
     let trained_for = config.map(|c| c.classifier.classes.as_slice());
     let classes = class_names(fed.classes.as_deref(), trained_for)?;
-    say!("classifier {}: {}; from {from}", shown(path), fed.describe());
+    say!("classifier {}: {}; from {from}", shown(&path), fed.describe());
     let options =
         ClassifierOptions { normalisation: normalisation(&fed), output: args.output.clone(), classes };
-    Ok(Classifier::open(path, options, &Limits::DEFAULT)?)
+    let (graph, opset, beside) = model.into_parts();
+    Ok(Classifier::of(&path, (graph, opset), &beside, options, &Limits::DEFAULT)?)
 }
 
 /// The most pixels of a fixed size at which the plain operators try a graph: some seconds.

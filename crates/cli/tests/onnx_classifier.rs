@@ -222,5 +222,12 @@ fn a_command_opens_a_classifier_once() {
         let more = ["--classifier", &file, "--epochs", "1", "--out", &policy];
         let output = dyntta(&[&["estimate", "--data", &data][..], &more, &fed].concat());
         assert_eq!((output.status.code(), opens.count()), (Some(0), 1), "{}", text(&output.stderr));
+        let enhancer = place.path(&run).join("enhancer.safetensors");
+        let weights = Opens::of(&enhancer);
+        let [enhancer, graph] =
+            [enhancer, place.path(&format!("{run}.onnx"))].map(|path| path.display().to_string());
+        let output = dyntta(&["export", "--enhancer", &enhancer, "--classifier", &file, "--out", &graph]);
+        let opened = (opens.count(), weights.count());
+        assert_eq!((output.status.code(), opened), (Some(0), (1, 1)), "{}", text(&output.stderr));
     }
 }

@@ -1,12 +1,11 @@
 //! A classifier's ONNX file, made a part of another graph: its nodes and weights under other names.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
-use std::io::{Read, Seek, SeekFrom};
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
-use dyntta_files::{Limits, shown, shown_text};
+use dyntta_files::{Limits, shown_text};
 use dyntta_model::{ChannelOrder, Normalisation};
-use dyntta_onnx::{self as proto, data_type};
+use dyntta_onnx::{self as proto, Beside, data_type};
 use prost::Message;
 
 use crate::error::Error;
@@ -62,9 +61,23 @@ impl Classifier {
             .map_err(|e| refused(vec![format!("expected an ONNX model, found something else ({e})")]))?;
         let opset = model.opset_import.iter().find(|o| matches!(o.domain.as_str(), "" | "ai.onnx"));
         let opset = opset.map_or(1, |o| o.version);
-        let Some(mut graph) = model.graph.filter(|graph| !graph.node.is_empty()) else {
+        let Some(graph) = model.graph.filter(|graph| !graph.node.is_empty()) else {
             return Err(refused(vec!["expected an ONNX model, found no graph".into()]));
         };
+        Self::of(path, (graph, opset), &Beside::new(path), options, limits)
+    }
+
+    /// Of a file that was read: its graph and operator set, and what lies beside it.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn of(
+        path: &Path,
+        (mut graph, opset): (proto::Graph, i64),
+        beside: &Beside,
+        options: ClassifierOptions,
+        limits: &Limits,
+    ) -> Result<Self, Error> {
         let mut problems = Vec::new();
         if !OPSETS.contains(&opset) {
             problems.push(format!(
@@ -77,11 +90,11 @@ impl Classifier {
         problems.extend(strange(&graph));
         let input = input(&graph).map_err(|found| problems.push(found)).ok();
         let output = output(&graph, options.output.as_deref()).map_err(|found| problems.push(found)).ok();
-        if let Err(found) = embed(&mut graph, path, limits) {
+        if let Err(found) = embed(&mut graph, beside, limits) {
             problems.push(found);
         }
         let (Some(input), Some(output), true) = (input, output, problems.is_empty()) else {
-            return Err(refused(problems));
+            return Err(Error::Refused { path: path.to_owned(), problems });
         };
         let ClassifierOptions { normalisation, classes, .. } = options;
         Ok(Self { path: path.to_owned(), graph, opset, input, output, normalisation, classes })
@@ -248,49 +261,17 @@ fn output(graph: &proto::Graph, wanted: Option<&str>) -> Result<proto::ValueInfo
 }
 
 /// Brings weights that lie in other files into the graph.
-fn embed(graph: &mut proto::Graph, model: &Path, limits: &Limits) -> Result<(), String> {
+fn embed(graph: &mut proto::Graph, beside: &Beside, limits: &Limits) -> Result<(), String> {
     let mut room = limits.model_bytes;
     let of_nodes = graph.node.iter_mut().flat_map(|n| &mut n.attribute).filter_map(|a| a.t.as_mut());
     for tensor in graph.initializer.iter_mut().chain(of_nodes).filter(|t| t.data_location == 1) {
-        let bytes = external(tensor, model, &mut room)
+        let bytes = beside
+            .read(tensor, None, room)
             .map_err(|found| format!("the weight `{}` {found}", shown_text(&tensor.name)))?;
+        room -= bytes.len() as u64;
         tensor.raw_data = bytes.into();
         tensor.data_location = 0;
         tensor.external_data.clear();
     }
     Ok(())
-}
-
-fn external(tensor: &proto::Tensor, model: &Path, room: &mut u64) -> Result<Vec<u8>, String> {
-    let entry = |key: &str| tensor.external_data.iter().find(|e| e.key == key).map(|e| e.value.as_str());
-    let number = |key: &str| match entry(key) {
-        None => Ok(None),
-        Some(v) => v.parse::<u64>().map(Some).map_err(|_| format!("has the {key} `{}`", shown_text(v))),
-    };
-    let location = entry("location").ok_or("lies in another file, which is not named")?;
-    // A model must not be able to read files that are none of its own.
-    if !Path::new(location).components().all(|c| matches!(c, Component::Normal(_) | Component::CurDir)) {
-        return Err(format!("lies in `{}`, which is not beside the model", shown_text(location)));
-    }
-    let folder = model.parent().filter(|f| !f.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let path = folder.join(location);
-    let failed = |e: &dyn std::fmt::Display| format!("cannot be read from {}: {e}", shown(&path));
-    let inside = path.canonicalize().map_err(|e| failed(&e))?;
-    let real = model.canonicalize().ok().and_then(|m| m.parent().map(Path::to_path_buf));
-    let roots = [folder.canonicalize().ok(), real];
-    if !roots.iter().flatten().any(|root| inside.starts_with(root)) {
-        return Err(format!("lies in {}, a link to what is not beside the model", shown(&path)));
-    }
-    let mut file = dyntta_files::open(&path).map_err(|e| failed(&e))?;
-    let there = file.metadata().map_err(|e| failed(&e))?.len();
-    let offset = number("offset")?.unwrap_or(0);
-    let length = number("length")?.unwrap_or(there.saturating_sub(offset));
-    if offset.checked_add(length).is_none_or(|end| end > there) {
-        return Err(format!("takes {length} bytes from {offset} on in {}, which has {there}", shown(&path)));
-    }
-    *room = room.checked_sub(length).ok_or("makes the model larger than is read")?;
-    file.seek(SeekFrom::Start(offset)).map_err(|e| failed(&e))?;
-    let mut bytes = vec![0; usize::try_from(length).map_err(|e| failed(&e))?];
-    file.read_exact(&mut bytes).map_err(|e| failed(&e))?;
-    Ok(bytes)
 }

@@ -34,14 +34,12 @@ mod skunet;
 mod tensors;
 
 use std::ops::RangeInclusive;
-use std::path::Path;
 use std::str::FromStr;
 
 use dyntta_model::{Checkpoint, EnhancerConfig, Method};
 use dyntta_onnx::{self as proto, data_type};
 use dyntta_ops::{Bank, blend};
 use prost::Message;
-use sha2::{Digest, Sha256};
 
 pub use array::{Array, Data};
 pub use check::{Agreement, check};
@@ -427,7 +425,7 @@ impl<'a> Plan<'a> {
         let mut notes = vec![
             ("dyntta_version", env!("CARGO_PKG_VERSION").to_owned()),
             ("dyntta_image", self.layout.name().to_owned()),
-            ("dyntta_checkpoint_sha256", sha256(checkpoint.file.path())?),
+            ("dyntta_checkpoint_sha256", checkpoint.file.sha256()?),
         ];
         if let Some(config) = &checkpoint.config {
             notes.push(("dyntta_config", config.text()));
@@ -462,20 +460,4 @@ fn dimension(fixed: Option<usize>, name: &str) -> proto::Dimension {
 fn info(name: &str, elements: i32, dim: Vec<proto::Dimension>) -> proto::ValueInfo {
     let tensor = proto::TensorType { elem_type: elements, shape: Some(proto::Shape { dim }) };
     proto::ValueInfo { name: name.to_owned(), r#type: Some(proto::Type { tensor_type: Some(tensor) }) }
-}
-
-/// Of a file's bytes.
-fn sha256(path: &Path) -> Result<String, Error> {
-    let mut file = dyntta_files::open(path)?;
-    let mut hash = Sha256::new();
-    let mut buffer = vec![0; 1 << 20];
-    loop {
-        let read =
-            std::io::Read::read(&mut file, &mut buffer).map_err(dyntta_files::Error::io(path, "read"))?;
-        match buffer.get(..read) {
-            Some([]) | None => break,
-            Some(bytes) => hash.update(bytes),
-        }
-    }
-    Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
 }

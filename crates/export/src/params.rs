@@ -17,10 +17,7 @@ impl<'a> Params<'a> {
     pub fn of(checkpoint: &'a Checkpoint) -> Result<Self, Error> {
         let (file, choice) = (&checkpoint.file, &checkpoint.weights);
         let dict = file.dict(choice)?;
-        let keys = choice.naming.theirs(choice.keys.iter()).map_err(|twice| {
-            let expected = format!("one tensor for `{}` of {}", twice.key, checkpoint.network);
-            Error::format(file.path(), expected, twice.to_string())
-        })?;
+        let keys = checkpoint.keys()?;
         let entries = keys.into_iter().filter_map(|(ours, theirs)| {
             let Entry { shape, data } = dict.get(theirs)?;
             Some((ours, Entry { shape: choice.naming.shape(theirs, shape), data: data.clone() }))

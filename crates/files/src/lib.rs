@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `limits` | the bounds of every reader |
 //! | `read` | bounded reading; devices, pipes and folders are refused |
+//! | `digest` | SHA-256 of what is read |
 //! | `kind` | what a file is by its first bytes, in words |
 //! | `shown` | paths and foreign text in messages |
 //! | `write` | writing by a temporary file and a rename, through links and devices |
@@ -13,6 +14,7 @@
 //! | `walk` | the files below a folder, each once |
 
 mod claims;
+mod digest;
 mod error;
 mod kind;
 mod limits;
@@ -23,6 +25,7 @@ mod walk;
 mod write;
 
 pub use claims::{Claims, Ours};
+pub use digest::{hex, sha256};
 pub use error::Error;
 pub use kind::describe;
 pub use limits::Limits;

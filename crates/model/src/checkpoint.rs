@@ -1,5 +1,6 @@
 //! An enhancer's checkpoint: its weights and its config, opened together.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use dyntta_files::{Limits, shown};
@@ -50,6 +51,17 @@ impl Checkpoint {
         let file = WeightFile::from_bytes(weights, name, limits)?;
         let config = config.map(|text| EnhancerConfig::parse(text, name)).transpose()?;
         Self::new(file, config, name)
+    }
+
+    /// The keys of the enhancer's tensors: by ours, the file's own.
+    ///
+    /// # Errors
+    /// If two of them are one of ours.
+    pub fn keys(&self) -> Result<BTreeMap<String, &String>, Error> {
+        self.weights.naming.theirs(self.weights.keys.iter()).map_err(|twice| {
+            let expected = format!("one tensor for `{}` of {}", twice.key, self.network);
+            Error::format(self.file.path(), expected, twice.to_string())
+        })
     }
 
     fn new(file: WeightFile, config: Option<EnhancerConfig>, context: &Path) -> Result<Self, Error> {

@@ -46,6 +46,19 @@ impl Source {
         Ok(bytes)
     }
 
+    /// All of it, from the beginning.
+    pub fn bytes(&self) -> impl io::Read + '_ {
+        struct Bytes<'a>(&'a Source, u64);
+        impl io::Read for Bytes<'_> {
+            fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+                let read = self.0.read_at(buffer, self.1)?;
+                self.1 += read as u64;
+                Ok(read)
+            }
+        }
+        Bytes(self, 0)
+    }
+
     /// The first bytes, up to `count`.
     pub fn head(&self, count: u64) -> io::Result<Vec<u8>> {
         self.read(0, count.min(self.len()))

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use dyntta_files::{Limits, describe, shown, shown_text};
+use dyntta_files::{Limits, describe, sha256, shown, shown_text};
 
 use crate::error::Error;
 use crate::safetensors;
@@ -107,6 +107,20 @@ impl WeightFile {
             );
         }
         Self::new(name.to_owned(), Source::Memory(bytes), limits)
+    }
+
+    /// The SHA-256 of its bytes in hexadecimal digits; of shards that of their digests, in the order of their names.
+    ///
+    /// # Errors
+    /// If they can't be read.
+    pub fn sha256(&self) -> Result<String, Error> {
+        let all: std::io::Result<Vec<String>> =
+            self.sources.iter().map(|source| sha256(source.bytes())).collect();
+        let digest = all.and_then(|mut all| match all.len() {
+            1 => Ok(all.remove(0)),
+            _ => sha256(all.concat().as_bytes()),
+        });
+        Ok(digest.map_err(dyntta_files::Error::io(&self.path, "read"))?)
     }
 
     fn new(path: PathBuf, source: Source, limits: &Limits) -> Result<Self, Error> {

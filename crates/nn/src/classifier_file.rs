@@ -67,6 +67,14 @@ impl ClassifierFile {
         &self.about
     }
 
+    /// The graph of an ONNX file, parsed; none of weights.
+    pub fn into_graph(self) -> Option<onnx::Model> {
+        match self.content {
+            Content::Graph(model) => Some(*model),
+            Content::Weights(_) => None,
+        }
+    }
+
     /// Builds the classifier. A graph is tried out, by what `options` say of the images that will come; weights have nothing open.
     ///
     /// # Errors

@@ -1,6 +1,10 @@
 //! The messages of an ONNX file by the field numbers of `onnx.proto3` (IR version 3 and up), which `dyntta-nn` reads and
 //! `dyntta-export` writes. What neither needs is left out, and the decoder skips it; what can only be refused is kept as bytes.
+//! Weights may lie in files beside the model's: [`Beside`] reads them.
 
+mod beside;
+
+pub use beside::Beside;
 use prost::bytes::Bytes;
 
 /// A whole file.

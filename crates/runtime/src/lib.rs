@@ -91,7 +91,7 @@ impl Enhancer {
     /// # Errors
     /// As [`Enhancer::load`], and if the files ask for more than `limits` allow.
     pub fn load_with(path: impl AsRef<Path>, limits: &Limits) -> Result<Self, Error> {
-        Self::new(Checkpoint::open(path.as_ref(), limits)?)
+        Self::of(&Checkpoint::open(path.as_ref(), limits)?)
     }
 
     /// As [`Enhancer::load`], from the bytes of a weight file and the text of its config; `name` stands for both in messages.
@@ -104,13 +104,17 @@ impl Enhancer {
         name: impl AsRef<Path>,
         limits: &Limits,
     ) -> Result<Self, Error> {
-        Self::new(Checkpoint::from_bytes(weights, config, name.as_ref(), limits)?)
+        Self::of(&Checkpoint::from_bytes(weights, config, name.as_ref(), limits)?)
     }
 
-    fn new(checkpoint: Checkpoint) -> Result<Self, Error> {
-        let model = checkpoint::load(&checkpoint)?;
+    /// Of a checkpoint that is open.
+    ///
+    /// # Errors
+    /// [`Error`], if its weights can't be read or do not fit its config.
+    pub fn of(checkpoint: &Checkpoint) -> Result<Self, Error> {
+        let model = checkpoint::load(checkpoint)?;
         let view = checkpoint.config.as_ref().map(Config::view);
-        Ok(Self { model: Arc::new(model), config: checkpoint.config.map(Arc::new), view })
+        Ok(Self { model: Arc::new(model), config: checkpoint.config.clone().map(Arc::new), view })
     }
 
     /// An enhancer with fresh weights and, for DynTTA, the published bank: to measure with, and where training starts from

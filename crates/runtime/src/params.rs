@@ -44,10 +44,7 @@ impl<'a> Params<'a> {
     /// The tensors of a checkpoint. The keys of the published URIE weights are taken for ours.
     pub fn of(checkpoint: &'a Checkpoint) -> Result<Self, Error> {
         let (file, choice) = (&checkpoint.file, &checkpoint.weights);
-        let keys = choice.naming.theirs(choice.keys.iter()).map_err(|twice| {
-            let expected = format!("one tensor for `{}` of {}", twice.key, checkpoint.network);
-            Error::format(file.path(), expected, twice.to_string())
-        })?;
+        let keys = checkpoint.keys()?;
         let (reader, naming) = (file.reader(choice)?, choice.naming);
         Ok(Self::new(Source::File(Tensors { checkpoint, reader, naming, keys })))
     }

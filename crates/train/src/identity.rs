@@ -1,12 +1,11 @@
 //! What a run is made of, so that it goes on with the same: settings, class names, and the contents of what it reads. Paths are
 //! no part of it: data and weights may be moved.
 
-use std::io::Read;
 use std::path::Path;
 
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::Tensor;
-use dyntta_files::{open, shown_text};
+use dyntta_files::{hex, open, sha256, shown_text};
 use dyntta_nn::Classifier;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
@@ -22,24 +21,12 @@ const UNKNOWN: &str = "unknown";
 /// The version of an identity, for [`VERSION`].
 pub(crate) const CURRENT: u32 = 1;
 
-fn hex(hash: Sha256) -> String {
-    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 /// The SHA-256 of a file's bytes in hexadecimal digits.
 ///
 /// # Errors
 /// If it cannot be read.
 fn file(path: &Path) -> Result<String, Error> {
-    let mut file = open(path)?;
-    let mut hash = Sha256::new();
-    let mut buffer = vec![0; 1 << 16];
-    loop {
-        match file.read(&mut buffer).map_err(Error::io(path))? {
-            0 => return Ok(hex(hash)),
-            n => hash.update(&buffer[..n]),
-        }
-    }
+    sha256(open(path)?).map_err(Error::io(path))
 }
 
 /// The digest of a classifier: its weights, whatever file they came from; of a graph the contents of its files.
@@ -82,7 +69,7 @@ pub(crate) fn weights<M: Module>(module: &M) -> String {
     }
     let mut hash = Hash(Vec::new(), Sha256::new());
     module.visit(&mut hash);
-    hex(hash.1)
+    hex(&hash.1.finalize())
 }
 
 /// Holds the identity that a run began with against the one it is to go on with; both are JSON objects. Gives the names of what

@@ -1,15 +1,15 @@
 //! The layout of CIFAR-10-C: an array a corruption, severity after severity, and one of the labels.
 
 use std::fs::File;
-use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
+use std::io::{self, Seek, SeekFrom, Write};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 use dyntta_corrupt::{Corruption, Severity};
-use dyntta_files::{write_atomic, write_with};
+use dyntta_files::{hex, sha256, write_atomic, write_with};
 use sha2::{Digest, Sha256};
 
-use super::manifest::{Record, hex};
+use super::manifest::Record;
 use super::{CorruptSummary, Work};
 use crate::{Error, npy};
 
@@ -179,7 +179,7 @@ impl Work<'_> {
             return Ok(None);
         }
         file.seek(SeekFrom::Start(0)).map_err(fail)?;
-        Ok(Some(hash(file).map_err(fail)?))
+        Ok(Some(sha256(file).map_err(fail)?))
     }
 }
 
@@ -203,18 +203,6 @@ fn kept(path: &Path, shape: &[usize], before: Option<&str>) -> Result<Option<Str
         return Ok(None);
     }
     let fail = |e| Error::io(path, "read", e);
-    let hash = hash(&mut File::open(path).map_err(fail)?).map_err(fail)?;
+    let hash = sha256(File::open(path).map_err(fail)?).map_err(fail)?;
     Ok(before.is_none_or(|before| before == hash).then_some(hash))
-}
-
-/// SHA-256 of the rest of a file.
-fn hash(file: &mut File) -> io::Result<String> {
-    let mut reader = BufReader::with_capacity(1 << 20, file);
-    let (mut hash, mut buffer) = (Sha256::new(), vec![0; 1 << 16]);
-    loop {
-        match reader.read(&mut buffer)? {
-            0 => return Ok(hex(&hash.finalize())),
-            n => hash.update(&buffer[..n]),
-        }
-    }
 }

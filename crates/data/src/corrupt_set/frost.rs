@@ -1,11 +1,10 @@
 use std::path::Path;
 
 use dyntta_corrupt::FrostTextures;
-use dyntta_files::{Limits, read};
+use dyntta_files::{Limits, hex, read};
 use dyntta_image::{decode, is_image_name};
 use sha2::{Digest, Sha256};
 
-use super::manifest::hex;
 use crate::{Error, folder};
 
 /// The textures of `frost`, and what the manifest says of them: procedural ones by default.

@@ -4,11 +4,11 @@ use std::collections::HashMap;
 use std::io::Write;
 use std::path::Path;
 
-use dyntta_files::{Limits, read, write_with};
+use dyntta_files::{Limits, hex, read, write_with};
 use dyntta_image::EXTENSIONS;
 use sha2::{Digest, Sha256};
 
-use super::manifest::{Record, hex};
+use super::manifest::Record;
 use super::{CorruptSummary, FileFormat, Work};
 use crate::{Dataset, Error};
 

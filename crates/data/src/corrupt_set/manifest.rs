@@ -161,8 +161,3 @@ fn compare(path: &Path, manifest: &Manifest, settings: &Map<String, Value>) -> R
     }
     Ok(())
 }
-
-/// Lower-case hexadecimal digits.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
-}

@@ -103,7 +103,10 @@ fn a_folder_is_read_back_as_the_images_were_corrupted() {
     let files = manifest["files"].as_object().unwrap();
     assert_eq!(files.len(), 36);
     let bytes = fs::read(out.join("contrast/5/owl/2.png")).unwrap();
-    assert_eq!(files["contrast/5/owl/2.png"], manifest::hex(&<sha2::Sha256 as sha2::Digest>::digest(&bytes)));
+    assert_eq!(
+        files["contrast/5/owl/2.png"],
+        dyntta_files::hex(&<sha2::Sha256 as sha2::Digest>::digest(&bytes))
+    );
 }
 
 #[test]

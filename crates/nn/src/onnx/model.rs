@@ -79,6 +79,11 @@ impl Model {
         })
     }
 
+    /// The graph as it was read, its operator set, and what lies beside the file.
+    pub fn into_parts(self) -> (proto::Graph, i64, proto::Beside) {
+        (self.graph, self.opset, self.files.beside)
+    }
+
     /// What the file says of what it is fed: its own notes, as far as they are about this, and what the graph itself says.
     pub fn about(&self) -> BTreeMap<String, String> {
         let input = self.input();

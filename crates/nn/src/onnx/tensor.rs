@@ -129,7 +129,7 @@ pub fn numbers(tensor: &proto::Tensor, files: Option<&Files>) -> Result<Numbers,
     let external;
     let raw: &[u8] = if tensor.data_location == 1 {
         let files = files.ok_or("lies in another file, which is not expected here")?;
-        external = files.read(tensor, count * kind.size())?;
+        external = files.beside.read(tensor, Some((count * kind.size()) as u64), u64::MAX)?;
         &external
     } else {
         &tensor.raw_data
