@@ -104,6 +104,8 @@ def main():
     run(args, table, "URIE", "random:urie", "-", sizes + large)
     for i, folder in enumerate(args.run):
         run(args, table, f"trained {i + 1}", folder, "-", sizes + large)
+        for size in sizes[2::3] if args.quick else sizes:
+            run(args, table, f"trained {i + 1}, fixed size", folder, f"size={size.split('x', 1)[1]}", [size])
     run(args, table, "whole, bytes", "random:paper", "u8,view=64", sizes, exact)
     for opset in (17, 20, 25):
         run(args, table, f"whole, operator set {opset}", "random:paper", f"opset={opset},view=32", sizes[:7], exact)
