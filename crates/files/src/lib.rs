@@ -8,6 +8,7 @@
 //! | `digest` | SHA-256 of what is read |
 //! | `kind` | what a file is by its first bytes, in words |
 //! | `shown` | paths and foreign text in messages |
+//! | `quiet` | panics of foreign code as values |
 //! | `write` | writing by a temporary file and a rename, through links and devices |
 //! | `claims` | the inputs and outputs of a command, held against each other before it starts |
 //! | `lock` | who works in a folder |
@@ -19,6 +20,7 @@ mod error;
 mod kind;
 mod limits;
 mod lock;
+mod quiet;
 mod read;
 mod shown;
 mod walk;
@@ -30,6 +32,7 @@ pub use error::Error;
 pub use kind::describe;
 pub use limits::Limits;
 pub use lock::Lock;
+pub use quiet::catch;
 pub use read::{open, read, read_all, read_stdin, read_text, text};
 pub use shown::{shown, shown_lines, shown_text};
 pub use walk::{Found, identity, same_file, walk};

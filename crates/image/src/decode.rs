@@ -7,12 +7,11 @@ mod png;
 use std::io::Cursor;
 use std::path::Path;
 
-use dyntta_files::Limits;
+use dyntta_files::{Limits, catch};
 use image::metadata::Orientation;
 use image::{DynamicImage, RgbImage};
 use serde::{Deserialize, Serialize};
 
-use crate::quiet::catch;
 use crate::{Error, Profile, Rgb8};
 
 /// The most pixels a file may announce, where nothing else is said: 100 million (300 MB decoded), so that a few bytes cannot

@@ -12,7 +12,6 @@ mod format;
 mod input;
 mod metadata;
 mod profile;
-mod quiet;
 mod resize;
 mod rgb8;
 mod stream;

@@ -1,9 +1,9 @@
 use std::collections::VecDeque;
 use std::io::{BufReader, Read};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use dyntta_files::catch;
 use parquet::basic::Type;
 use parquet::column::reader::ColumnReader;
 use parquet::data_type::ByteArray;
@@ -97,9 +97,9 @@ impl ChunkReader for Source {
     }
 }
 
-/// What the library gives; it has been known to panic on damaged files.
+/// What the library gives; it panics on some damaged files.
 fn guarded<T>(path: &Path, work: impl FnOnce() -> parquet::errors::Result<T>) -> Result<T, Error> {
-    let found = match catch_unwind(AssertUnwindSafe(work)) {
+    let found = match catch(work) {
         Ok(Ok(value)) => return Ok(value),
         Ok(Err(error)) => error.to_string(),
         Err(_) => "data on which the reader failed".into(),
@@ -294,6 +294,11 @@ fn table(
                 "a whole Parquet file",
                 format!("{rows} rows of {bytes} bytes"),
             ));
+        }
+        // Labels that repeat take no room in a file; their images do.
+        if first + rows as u64 > source.len() {
+            let found = format!("{} rows in {} bytes", first + rows as u64, source.len());
+            return Err(Error::layout(path.display(), "a Parquet file with an image in each row", found));
         }
         let each = (bytes / rows.max(1)).max(1);
         groups.push(Group { first, rows: rows as u64, block: (BLOCK / each).clamp(1, MOST_ROWS) as u64 });

@@ -13,6 +13,16 @@ use crate::{Options, Split};
 
 /// A file as the `datasets` library writes it: rows of an image and a label, so many a group.
 pub(crate) fn parquet(rows: &[(Option<&[u8]>, i64)], per_group: usize, names: Option<&[&str]>) -> Vec<u8> {
+    paged(rows, per_group, names, 3)
+}
+
+/// The same with so many rows a page.
+fn paged(
+    rows: &[(Option<&[u8]>, i64)],
+    per_group: usize,
+    names: Option<&[&str]>,
+    per_page: usize,
+) -> Vec<u8> {
     let schema = "message schema { optional group image { optional binary bytes; optional binary path (STRING); } \
                   optional int64 label; }";
     let about = serde_json::json!({"info": {"features": {
@@ -23,7 +33,7 @@ pub(crate) fn parquet(rows: &[(Option<&[u8]>, i64)], per_group: usize, names: Op
     let properties = WriterProperties::builder()
         .set_compression(Compression::SNAPPY)
         .set_key_value_metadata(about)
-        .set_data_page_row_count_limit(3)
+        .set_data_page_row_count_limit(per_page)
         .set_write_batch_size(1)
         .build();
     let schema = Arc::new(parse_message_type(schema).unwrap());
@@ -66,7 +76,7 @@ fn images_and_labels_are_read_in_any_order() {
     assert_eq!((set.classes.join(" "), set.len()), ("owl auk elk".into(), 40));
     assert!(set.describe().ends_with("x.parquet (Parquet): 40 images, 3 classes"), "{}", set.describe());
     for i in (0..40).chain([39, 0, 17, 3, 16, 15, 31, 32]) {
-        assert_eq!(set.load(i).unwrap().data, vec![i as u8; 18], "{i}");
+        assert_eq!(set.load(i).unwrap().data(), vec![i as u8; 18], "{i}");
         assert_eq!(set.samples[i].class, i % 3);
     }
     assert_eq!(set.samples[7].path, "x-000007");
@@ -77,7 +87,7 @@ fn images_and_labels_are_read_in_any_order() {
         for t in 0..4 {
             let set = &set;
             scope.spawn(move || {
-                (t..40).step_by(4).for_each(|i| assert_eq!(set.load(i).unwrap().data[0], i as u8))
+                (t..40).step_by(4).for_each(|i| assert_eq!(set.load(i).unwrap().data()[0], i as u8))
             });
         }
     });
@@ -100,7 +110,7 @@ fn shards_and_parts_are_found() {
     {
         let set = open(&folder, path, Split::Train).unwrap();
         assert_eq!((set.len(), set.classes.len(), set.classes[11].as_str()), (3, 12, "11"), "{path}");
-        assert_eq!(set.load(2).unwrap().data, vec![2; 18]);
+        assert_eq!(set.load(2).unwrap().data(), vec![2; 18]);
     }
     let test = open(&folder, "set", Split::Test).unwrap();
     assert_eq!(test.samples[0].path, "validation-00000-of-00001-000000");
@@ -132,6 +142,14 @@ fn what_is_wrong_is_said() {
     let whole = parquet(&[rows[0], (None, 1)], 9, Some(&["a", "b"]));
     assert!(
         fail(whole[..whole.len() - 9].to_vec()).starts_with("T/x.parquet: expected a whole Parquet file")
+    );
+    // Rows that repeat take no room.
+    let error = fail(paged(&vec![(None, 0); 20_000], 20_000, Some(&["a", "b"]), 20_000));
+    assert!(
+        error.starts_with(
+            "T/x.parquet: expected a Parquet file with an image in each row, found 20000 rows in"
+        ),
+        "{error}"
     );
     folder.file("x.parquet", &whole);
     let set = open(&folder, "x.parquet", Split::Train).unwrap();

@@ -11,7 +11,10 @@ thread_local! {
 
 /// What `f` returns, or what it panicked with. Such a panic is an answer about a file, not a bug of this program, so the
 /// panic hook doesn't hear of it.
-pub(crate) fn catch<T>(f: impl FnOnce() -> T) -> Result<T, Box<dyn Any + Send>> {
+///
+/// # Errors
+/// What it panicked with.
+pub fn catch<T>(f: impl FnOnce() -> T) -> Result<T, Box<dyn Any + Send>> {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {
         let before = take_hook();
@@ -21,9 +24,9 @@ pub(crate) fn catch<T>(f: impl FnOnce() -> T) -> Result<T, Box<dyn Any + Send>> 
             }
         }));
     });
-    QUIET.set(true);
+    let before = QUIET.replace(true);
     let result = catch_unwind(AssertUnwindSafe(f));
-    QUIET.set(false);
+    QUIET.set(before);
     result
 }
 
